@@ -1,0 +1,135 @@
+"""The projects of record, in ``server.sqlite``: what exists, where its sources lie, what of them is indexed."""
+
+import sqlite3
+import threading
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from muniment.errors import InvalidValue, UnknownProject
+from muniment.project import Project, check_name, new_project_id
+from muniment.sqlite import connect, immediate
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS projects (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    record TEXT NOT NULL  -- the Project as JSON
+)
+"""
+
+
+class Change(StrEnum):
+    """What ``add_or_update`` did."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+
+
+class ProjectStore:
+    """Every project of this server. Safe to share among threads, and to open in several processes at once.
+
+    Wherever a project is looked up its name works in any case, and so does its id.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        self._connection = connect(path)
+        with immediate(self._connection):
+            self._connection.execute(SCHEMA)
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    def add_or_update(
+        self,
+        name: str,
+        *,
+        watch_paths: list[str] | None,
+        watch_patterns: list[str] | None,
+        watch_exclude: list[str] | None,
+        watch: bool | None,
+        now: datetime,
+    ) -> tuple[Project, Change]:
+        """Creates the project, or replaces the given fields of the one that has this name; None leaves a field.
+
+        ``watch_paths`` are absolute, resolved folders; whether they exist and may be indexed is for the caller to
+        check. Raises InvalidProjectName, or InvalidValue when the project would be left without a folder.
+        """
+        fields = {
+            "watch_paths": None if watch_paths is None else list(dict.fromkeys(watch_paths)),
+            "watch_patterns": watch_patterns,
+            "watch_exclude": watch_exclude,
+            "watch": watch,
+        }
+        given = {field: value for field, value in fields.items() if value is not None}
+        with self._lock, immediate(self._connection):
+            known = self._find(check_name(name))
+            if not given.get("watch_paths", known and known.watch_paths):
+                raise InvalidValue("watch_paths", watch_paths, "a project needs at least one folder")
+            if known is None:
+                made = {"id": new_project_id(name), "name": name, "created_at": now, "updated_at": now}
+                return self._write(Project.model_validate(given | made)), Change.CREATED
+            changed = known.model_copy(update=given)
+            if changed == known:
+                return known, Change.UNCHANGED
+            return self._write(changed.model_copy(update={"updated_at": now})), Change.UPDATED
+
+    def get(self, name_or_id: str) -> Project:
+        """Raises UnknownProject, which lists the known names."""
+        project = self.find(name_or_id)
+        if project is None:
+            raise self._unknown(name_or_id)
+        return project
+
+    def find(self, name_or_id: str) -> Project | None:
+        with self._lock:
+            return self._find(name_or_id)
+
+    def all(self) -> list[Project]:
+        """Ordered by name."""
+        with self._lock:
+            rows = self._connection.execute("SELECT record FROM projects ORDER BY name").fetchall()
+        return [_project(row) for row in rows]
+
+    def sharing_paths(self, project: Project) -> list[Project]:
+        """The other projects with a folder that is, holds, or lies in one of this project's folders."""
+        return [other for other in self.all() if other.id != project.id and _overlap(project, other)]
+
+    def remove(self, project_id: str) -> None:
+        """Forgets the project; its index is for the caller to remove. Raises UnknownProject."""
+        with self._lock, immediate(self._connection):
+            removed = self._connection.execute("DELETE FROM projects WHERE id = ?", (project_id,)).rowcount
+        if not removed:
+            raise self._unknown(project_id)
+
+    def _find(self, name_or_id: str) -> Project | None:
+        # an id answers in any case too: so no project can be made whose name reads like the id of another
+        query = "SELECT record FROM projects WHERE id = lower(?1) OR name = ?1"
+        row = self._connection.execute(query, (name_or_id,)).fetchone()
+        return None if row is None else _project(row)
+
+    def _write(self, project: Project) -> Project:
+        self._connection.execute(
+            "INSERT INTO projects (id, name, record) VALUES (?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET record = excluded.record",
+            (project.id, project.name, project.model_dump_json()),
+        )
+        return project
+
+    def _unknown(self, name: str) -> UnknownProject:
+        return UnknownProject(name, [project.name for project in self.all()])
+
+
+def _project(row: sqlite3.Row) -> Project:
+    return Project.model_validate_json(row["record"])
+
+
+def _overlap(one: Project, other: Project) -> bool:
+    return any(
+        mine.is_relative_to(theirs) or theirs.is_relative_to(mine)
+        for mine in map(Path, one.watch_paths)
+        for theirs in map(Path, other.watch_paths)
+    )

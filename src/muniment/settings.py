@@ -1,0 +1,107 @@
+"""Every setting, in one table. This module alone reads the environment (``MUNIMENT_*``)."""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from muniment.datafolder import DataFolder
+from muniment.errors import InvalidValue
+
+MIN_TOKEN_LENGTH = 16
+
+
+def default_data_dir() -> Path:
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "muniment"
+
+
+def user_runtime_dir() -> Path | None:
+    """The user's private folder for sockets, where the system gives one that can be used."""
+    base = os.environ.get("XDG_RUNTIME_DIR")  # inherited through sudo it may be someone else's
+    return Path(base) if base and os.access(base, os.W_OK | os.X_OK) else None
+
+
+class Settings(BaseSettings):
+    """Each field is read from ``MUNIMENT_<NAME>``; its description is the documentation (docs/settings.md)."""
+
+    model_config = SettingsConfigDict(env_prefix="MUNIMENT_", frozen=True)
+
+    data_dir: Path = Field(default_factory=default_data_dir, description="Folder that holds every store of ours.")
+    redis_url: str | None = Field(None, description="Redis or Valkey to use; unset: `muniment up` starts its own.")
+    chroma_url: str | None = Field(None, description="Chroma server to use; unset: `muniment up` starts its own.")
+    roots: Annotated[list[Path], NoDecode] = Field(
+        default_factory=lambda: [Path.home()],
+        description="Folders below which projects may lie, separated by ':'; symlinks are resolved first.",
+    )
+    host: str = Field("127.0.0.1", description="Address the gateway listens on; any but loopback needs a token.")
+    port: int = Field(7420, ge=0, le=65535, description="Port of the gateway (MCP, REST, dashboard).")
+    ops_host: str = Field("127.0.0.1", description="Address rq-dashboard listens on; keep it private.")
+    ops_port: int = Field(7421, ge=0, le=65535, description="Port of rq-dashboard.")
+    token: str | None = Field(None, description="Bearer token that every request but health must carry.")
+    token_file: Path | None = Field(None, description="File that holds the token; made with a random one if missing.")
+    allowed_hosts: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="Host names besides localhost by which the gateway may be called, separated by commas.",
+    )
+    url: str | None = Field(None, description="Gateway that the command line talks to; unset: the one of data_dir.")
+    max_running: int = Field(3, ge=1, description="Passes that run at once over all workers.")
+    lease_seconds: float = Field(8.0, gt=0, description="A worker that has not renewed its lease for so long is dead.")
+    linger_seconds: float = Field(60.0, ge=0, description="How long an idle worker of a project stays for more.")
+    max_attempts: int = Field(5, ge=1, description="Times a job is tried before it fails.")
+    nice: int = Field(10, ge=0, le=19, description="Niceness of indexing, so that search keeps its latency.")
+    batch_files: int = Field(500, ge=1, description="Most files in one checkpoint.")
+    batch_chunks: int = Field(4000, ge=1, description="Most chunks in one checkpoint of either stage.")
+    max_file_bytes: int = Field(1_000_000, ge=1, description="Larger files are skipped and counted.")
+    debounce_seconds: float = Field(0.3, ge=0, description="The watcher waits for so much silence on a path.")
+    static_model: Path | None = Field(None, description="model2vec folder to embed files with; unset: the bundled one.")
+    log_level: str = Field("INFO", description="Least severity that is logged.")
+
+    @field_validator("roots", mode="before")
+    @classmethod
+    def _split_roots(cls, value: Any) -> Any:
+        return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
+
+    @field_validator("roots", mode="after")
+    @classmethod
+    def _resolve_roots(cls, value: list[Path]) -> list[Path]:
+        return [path.expanduser().resolve() for path in value]
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("data_dir", mode="after")
+    @classmethod
+    def _resolve_data_dir(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @field_validator("token", mode="after")
+    @classmethod
+    def _long_enough(cls, value: str | None) -> str | None:
+        if value is not None and len(value) < MIN_TOKEN_LENGTH:
+            raise InvalidValue("MUNIMENT_TOKEN", "***", f"it has fewer than {MIN_TOKEN_LENGTH} characters")
+        return value or None
+
+    @property
+    def folder(self) -> DataFolder:
+        return DataFolder(self.data_dir)
+
+
+def read(**options: Any) -> Settings:
+    """The settings, ``options`` over the environment. Raises InvalidValue, which names the variable."""
+    try:
+        return Settings(**options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InvalidValue(f"MUNIMENT_{str(first['loc'][0]).upper()}", first["input"], first["msg"]) from error
+
+
+@lru_cache(maxsize=1)
+def load() -> Settings:
+    """The settings of this process, read once."""
+    return read()

@@ -1,0 +1,171 @@
+"""How complete and how fresh an index is: one source for status, for the header of every answer, and for waiting."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel
+
+from muniment.datafolder import DataFolder
+from muniment.dirty import DirtyPaths
+from muniment.jobs import Job, JobStatus
+from muniment.manifest import Counters, IndexMeta, ManifestReader
+from muniment.project import Project
+from muniment.queue import JobQueue, is_over
+
+
+class IndexState(StrEnum):
+    EMPTY = "empty"  # nothing was ever scanned
+    INDEXING = "indexing"  # a job runs or waits
+    PAUSED = "paused"
+    IDLE = "idle"
+    FAILED = "failed"  # the last job failed; what was indexed before still answers
+
+
+class Coverage(BaseModel):
+    files_total: int
+    files_lexical: int
+    files_vector: int
+    lexical_percent: float
+    vector_percent: float
+    chunks: int
+
+
+class LastReconcile(BaseModel):
+    at: datetime
+    files: int
+
+
+class IndexHeader(BaseModel):
+    """What every search answer says of the index it came from. ``as_of``: the last complete scan."""
+
+    state: IndexState
+    lexical_percent: float
+    vector_percent: float
+    as_of: datetime | None
+    commit: str | None
+    pending_changes: int
+
+
+class ProjectStatus(BaseModel):
+    project: str
+    project_id: str
+    state: IndexState
+    up_to_date: bool
+    coverage: Coverage
+    missing: int
+    extra: int
+    last_reconcile: LastReconcile | None
+    commit: str | None
+    pending_changes: int
+    watch: bool
+    memories: int
+    job: Job | None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitMark:
+    """What was queued and dirty at one moment: waiting for it does not wait for what came later."""
+
+    jobs: frozenset[str]
+    dirty_upto: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    counters: Counters
+    meta: IndexMeta
+    job: Job | None
+    dirty: int
+
+    @property
+    def state(self) -> IndexState:
+        if self.job is not None and not is_over(self.job):
+            return IndexState.PAUSED if self.job.status == JobStatus.PAUSED else IndexState.INDEXING
+        if self.job is not None and self.job.status == JobStatus.FAILED:
+            return IndexState.FAILED
+        return IndexState.EMPTY if self.meta.scanned_at is None else IndexState.IDLE
+
+    def percent(self, done: int) -> float:
+        if self.counters.files_total == 0:
+            return 100.0 if self.meta.scanned_at else 0.0
+        # rounding must never claim completeness: 22,000 of 22,001 files is not 100%
+        share = min(1.0, done / self.counters.files_total)
+        return 100.0 if share == 1.0 else min(99.9, round(100.0 * share, 1))
+
+
+class StatusReader:
+    """Safe for threads; each call opens what it needs and keeps nothing."""
+
+    def __init__(
+        self, folder: DataFolder, queue: JobQueue, dirty: DirtyPaths, count_memories: Callable[[str], int]
+    ) -> None:
+        self._folder = folder
+        self._queue = queue
+        self._dirty = dirty
+        self._count_memories = count_memories
+
+    def _snapshot(self, project: Project) -> _Snapshot:
+        # the job first: a pass that ends in between then shows old progress with new counters, never the reverse
+        job = self._queue.current(project.id)
+        dirty = self._dirty.count(project.id)
+        reader = ManifestReader.open(self._folder.project(project.id).manifest)
+        if reader is None:
+            return _Snapshot(Counters(), IndexMeta(), job, dirty)
+        try:
+            return _Snapshot(reader.counters(), reader.meta(), job, dirty)
+        finally:
+            reader.close()
+
+    def header(self, project: Project) -> IndexHeader:
+        seen = self._snapshot(project)
+        return IndexHeader(
+            state=seen.state,
+            lexical_percent=seen.percent(seen.counters.files_lexical),
+            vector_percent=seen.percent(seen.counters.files_vector),
+            as_of=seen.meta.scanned_at,
+            commit=seen.meta.commit,
+            pending_changes=seen.dirty,
+        )
+
+    def project_status(self, project: Project) -> ProjectStatus:
+        seen = self._snapshot(project)
+        counters, meta = seen.counters, seen.meta
+        complete = counters.files_lexical == counters.files_vector == counters.files_total and counters.extra == 0
+        return ProjectStatus(
+            project=project.name,
+            project_id=project.id,
+            state=seen.state,
+            up_to_date=seen.state == IndexState.IDLE and complete and seen.dirty == 0,
+            coverage=Coverage(
+                files_total=counters.files_total,
+                files_lexical=counters.files_lexical,
+                files_vector=counters.files_vector,
+                lexical_percent=seen.percent(counters.files_lexical),
+                vector_percent=seen.percent(counters.files_vector),
+                chunks=counters.chunks,
+            ),
+            missing=max(0, counters.files_total - counters.files_lexical),
+            extra=counters.extra,
+            last_reconcile=(
+                LastReconcile(at=meta.reconciled_at, files=meta.reconciled_files or 0) if meta.reconciled_at else None
+            ),
+            commit=meta.commit,
+            pending_changes=seen.dirty,
+            watch=project.watch,
+            memories=self._count_memories(project.id),
+            job=seen.job,
+        )
+
+    def mark(self, project: Project) -> WaitMark:
+        """Everything queued or dirty now, for ``covered``."""
+        jobs = (self._queue.active(project.id), self._queue.waiting(project.id))
+        return WaitMark(frozenset(job.id for job in jobs if job is not None), self._dirty.last(project.id))
+
+    def covered(self, project: Project, mark: WaitMark) -> bool:
+        """Whether every job of the mark has ended and every path that was dirty then has been taken."""
+        if any(not is_over(self._queue.get(job_id)) for job_id in mark.jobs):
+            return False
+        first = self._dirty.first(project.id)
+        return first is None or first > mark.dirty_upto

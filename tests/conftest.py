@@ -1,0 +1,37 @@
+"""For every test: no settings from the environment, and waiting that is bounded."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import pytest
+
+from muniment import settings
+
+T = TypeVar("T")
+
+
+@pytest.fixture(autouse=True)
+def clean_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The developer's own MUNIMENT_* variables must not reach a test, nor one test's settings the next."""
+    for name in [name for name in os.environ if name.startswith("MUNIMENT_")]:
+        monkeypatch.delenv(name)
+    settings.load.cache_clear()
+    yield
+    settings.load.cache_clear()
+
+
+@pytest.fixture
+def until() -> Callable[..., object]:
+    """``until(condition, seconds=10)`` returns the condition's first true value, or fails the test."""
+
+    def wait(condition: Callable[[], T], seconds: float = 10.0) -> T:
+        deadline = time.monotonic() + seconds
+        while not (value := condition()):
+            if time.monotonic() > deadline:
+                pytest.fail(f"not within {seconds} s: {getattr(condition, '__doc__', None) or condition}")
+            time.sleep(0.01)
+        return value
+
+    return wait

@@ -1,0 +1,39 @@
+"""States and requests of jobs."""
+
+import pytest
+
+from muniment.jobs import MOVES, TERMINAL, JobKind, JobRequest, JobStatus, merged
+
+
+def test_every_stored_state_has_its_moves_and_blocked_is_none():
+    assert set(MOVES) == set(JobStatus) - {JobStatus.BLOCKED}
+
+
+def test_terminal_states_never_change():
+    assert {JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED} == TERMINAL
+
+
+def test_every_state_can_be_left_or_is_terminal_and_can_be_reached():
+    reachable = set().union(*MOVES.values()) | {JobStatus.QUEUED}
+    assert reachable == set(MOVES)
+
+
+UPDATE, RECONCILE, REINDEX = JobKind.UPDATE, JobKind.RECONCILE, JobKind.REINDEX
+
+
+@pytest.mark.parametrize(
+    ("waiting", "new", "kind", "paths"),
+    [
+        (JobRequest(kind=UPDATE), JobRequest(kind=RECONCILE), RECONCILE, []),
+        (JobRequest(kind=UPDATE), JobRequest(kind=UPDATE, paths=["a"]), UPDATE, ["a"]),
+        (JobRequest(kind=UPDATE, paths=["a"]), JobRequest(kind=UPDATE), UPDATE, ["a"]),
+        (JobRequest(kind=UPDATE, paths=["a"]), JobRequest(kind=UPDATE, paths=["b", "a"]), UPDATE, ["a", "b"]),
+        (JobRequest(kind=RECONCILE), JobRequest(kind=UPDATE, paths=["a"]), RECONCILE, []),
+        (JobRequest(kind=RECONCILE), JobRequest(kind=REINDEX), REINDEX, []),
+        (JobRequest(kind=UPDATE, paths=["a"]), JobRequest(kind=REINDEX, paths=["b"]), REINDEX, ["a", "b"]),
+    ],
+)
+def test_the_merged_request_covers_both(waiting, new, kind, paths):
+    result = merged(waiting, new)
+    assert (result.kind, result.paths) == (kind, paths)
+    assert merged(new, waiting).kind == kind

@@ -1,0 +1,196 @@
+"""The manifest's two checkpoints, its slots and its counters."""
+
+import pytest
+
+from muniment.errors import LeaseLost
+from muniment.manifest import FileUpdate, ManifestReader, ManifestWriter, NewChunk
+from muniment.planning import FileStamp
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "manifest.sqlite"
+
+
+@pytest.fixture
+def manifest(path):
+    writer = ManifestWriter(path, "demo-abc234")
+    yield writer
+    writer.close(clean=True)
+
+
+def put(manifest, path, *texts, stamp=None, removed=()):
+    """Indexes a file of one chunk per text, as the pass does."""
+    first = manifest.begin_batch([path, *removed], len(texts))
+    chunks = [NewChunk(first + n, n + 1, n + 1, None, text.encode().ljust(16)) for n, text in enumerate(texts)]
+    manifest.commit_batch([FileUpdate(path, stamp or FileStamp(1, 1, b"h"), chunks)], removed)
+
+
+def embed_all(manifest):
+    pending = manifest.pending_slots(1000)
+    manifest.mark_embedded(pending)
+    return {item.slot for item in pending}
+
+
+def test_a_file_counts_as_lexical_after_the_first_checkpoint_and_as_vector_after_the_second(manifest):
+    manifest.expect(1, 0)
+    put(manifest, "a.py", "one", "two")
+    counters = manifest.counters()
+    assert (counters.files_total, counters.files_lexical, counters.files_vector, counters.chunks) == (1, 1, 0, 2)
+    embed_all(manifest)
+    assert manifest.counters().files_vector == 1
+
+
+def test_identical_text_takes_one_slot_and_completes_every_file_that_holds_it(manifest):
+    put(manifest, "a.py", "licence", "one")
+    put(manifest, "b.py", "licence")
+    assert manifest.pending_count() == 2
+    embed_all(manifest)
+    assert manifest.counters().files_vector == 2
+
+
+def test_a_rename_costs_no_vector_work(manifest):
+    put(manifest, "old.py", "one", "two")
+    embed_all(manifest)
+    put(manifest, "new.py", "one", "two", removed=["old.py"])
+    assert manifest.pending_count() == 0
+    assert manifest.counters().files_vector == 1
+
+
+def test_shifted_lines_cost_no_vector_work(manifest):
+    put(manifest, "a.py", "one", "two")
+    embed_all(manifest)
+    put(manifest, "a.py", "new", "one", "two")
+    assert manifest.pending_count() == 1
+
+
+def test_a_freed_slot_is_taken_over_by_the_next_text(manifest):
+    put(manifest, "a.py", "one")
+    slots = embed_all(manifest)
+    put(manifest, "a.py", "two")
+    put(manifest, "b.py", "three")
+    assert {item.slot for item in manifest.pending_slots(10)} >= slots
+
+
+def test_a_text_that_comes_back_finds_its_vector_again(manifest):
+    put(manifest, "a.py", "one")
+    embed_all(manifest)
+    put(manifest, "a.py")
+    put(manifest, "b.py", "one")
+    assert manifest.pending_count() == 0
+
+
+def test_a_slot_taken_over_while_its_vector_was_in_flight_stays_pending(manifest):
+    put(manifest, "a.py", "one")
+    in_flight = manifest.pending_slots(10)
+    put(manifest, "a.py")  # frees the slot
+    put(manifest, "b.py", "two")  # takes it over
+    manifest.mark_embedded(in_flight)
+    assert [item.slot for item in manifest.pending_slots(10)] == [in_flight[0].slot]
+    assert manifest.counters().files_vector == 1  # a.py, which is empty now
+
+
+def test_an_emptied_file_loses_its_chunks_and_stays_a_file(manifest):
+    put(manifest, "a.py", "one", "two")
+    put(manifest, "a.py")
+    assert (manifest.counters().files_lexical, manifest.counters().chunks) == (1, 0)
+
+
+def test_a_removed_file_leaves_no_chunk_and_no_counted_file(manifest):
+    put(manifest, "a.py", "one")
+    manifest.begin_batch(["a.py"], 0)
+    manifest.commit_batch([], ["a.py"])
+    assert (manifest.counters().files_lexical, manifest.counters().chunks, manifest.pending_count()) == (0, 0, 0)
+
+
+def test_only_a_new_stamp_keeps_the_chunks(manifest):
+    put(manifest, "a.py", "one")
+    manifest.begin_batch([], 0)
+    manifest.commit_batch([FileUpdate("a.py", FileStamp(1, 99, b"h"), None)])
+    assert manifest.stamps()["a.py"].mtime_ns == 99
+    assert manifest.counters().chunks == 1
+
+
+def test_a_file_that_turns_out_binary_leaves_the_expected_total(manifest):
+    manifest.expect(2, 0)
+    put(manifest, "a.py", "one")
+    put(manifest, "b.png", stamp=FileStamp(1, 1, skipped="binary"))
+    counters = manifest.counters()
+    assert (counters.files_total, counters.files_lexical) == (1, 1)
+
+
+def test_chunk_ids_are_never_given_twice(manifest):
+    first = manifest.begin_batch(["a.py"], 3)
+    manifest.forget_interrupted()
+    assert manifest.begin_batch(["a.py"], 1) == first + 3
+
+
+def test_an_interrupted_batch_is_named_and_its_files_are_read_again(path):
+    writer = ManifestWriter(path, "p")
+    put(writer, "a.py", "one")
+    writer.begin_batch(["a.py", "new.py"], 2)  # and the process dies here
+    successor = ManifestWriter(path, "p")
+    assert not successor.clean
+    assert successor.interrupted_paths() == ["a.py", "new.py"]
+    successor.forget_interrupted()
+    assert successor.stamps()["a.py"].size == -1
+    assert successor.counters().chunks == 0
+    assert successor.interrupted_paths() == []
+
+
+def test_a_writer_that_was_overtaken_writes_nothing_more(path):
+    old = ManifestWriter(path, "p")
+    new = ManifestWriter(path, "p")
+    with pytest.raises(LeaseLost):
+        put(old, "a.py", "one")
+    assert new.stamps() == {}
+
+
+def test_an_orderly_end_is_remembered(path):
+    ManifestWriter(path, "p").close(clean=True)
+    assert ManifestWriter(path, "p").clean
+
+
+def test_lost_vectors_are_pending_again(manifest):
+    put(manifest, "a.py", "one", "two")
+    slots = embed_all(manifest)
+    manifest.forget_vectors([min(slots)])
+    assert manifest.pending_count() == 1
+    assert manifest.counters().files_vector == 0
+    embed_all(manifest)
+    assert manifest.counters().files_vector == 1
+
+
+def test_another_collection_makes_every_vector_pending(manifest):
+    manifest.use_collection("one")
+    put(manifest, "a.py", "one")
+    embed_all(manifest)
+    assert not manifest.use_collection("one")
+    assert manifest.use_collection("two")
+    assert (manifest.pending_count(), manifest.counters().files_vector) == (1, 0)
+
+
+def test_a_resumed_reindex_keeps_its_target(manifest):
+    assert manifest.begin_reindex("job-1") == manifest.begin_reindex("job-1")
+    assert manifest.begin_reindex("job-2") == 2
+
+
+def test_stamps_below_a_folder_do_not_include_its_namesakes(manifest):
+    for path in ("lib/a.py", "lib.py", "library/a.py", "lib/deep/b.py"):
+        put(manifest, path, path)
+    assert set(manifest.stamps_under(["lib"])) == {"lib/a.py", "lib/deep/b.py"}
+    assert set(manifest.stamps_under(["lib.py"])) == {"lib.py"}
+
+
+def test_a_reader_finds_nothing_before_the_first_writer(path):
+    assert ManifestReader.open(path) is None
+
+
+def test_a_reader_in_another_connection_sees_what_was_committed(manifest, path):
+    reader = ManifestReader.open(path)
+    put(manifest, "a.py", "one")
+    slot = manifest.pending_slots(1)[0].slot
+    (chunk,) = reader.slot_chunks([slot])
+    assert (chunk.path, chunk.start_line, chunk.text_hash) == ("a.py", 1, b"one".ljust(16))
+    assert reader.files(["a.py", "b.py"]).keys() == {"a.py"}
+    reader.close()
