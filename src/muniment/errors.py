@@ -212,7 +212,10 @@ class Unauthorized(MunimentError):
     code = "unauthorized"
     http_status = 401
     message = "This server asks for a token and the request carried none that it knows."
-    remedy = "Send 'Authorization: Bearer <token>'; the operator finds it where the server printed at its first start."
+    remedy = (
+        "Send 'Authorization: Bearer <token>' (a browser opens /?token=<token> once); the operator finds it where the"
+        " server printed at its first start."
+    )
 
 
 class ForbiddenOrigin(MunimentError):

@@ -132,7 +132,9 @@ class StatusReader:
     def project_status(self, project: Project) -> ProjectStatus:
         seen = self._snapshot(project)
         counters, meta = seen.counters, seen.meta
-        complete = counters.files_lexical == counters.files_vector == counters.files_total and counters.extra == 0
+        # a file that cannot be read is told as a failure and stays missing, but there is nothing to wait for
+        reached = counters.files_lexical + counters.files_failed == counters.files_total
+        complete = reached and counters.files_vector == counters.files_lexical and counters.extra == 0
         return ProjectStatus(
             project=project.name,
             project_id=project.id,

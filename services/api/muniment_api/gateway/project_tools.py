@@ -1,0 +1,96 @@
+"""Tools for projects: make, list, rebuild, look at and wait for their index."""
+
+from typing import Annotated, Any
+
+from anyio import to_thread
+from mcp.server.mcpserver import Context
+from mcp_types import CallToolResult
+from pydantic import Field
+
+from muniment.intake import JobAnswer, ProjectAnswer, ProjectRequest
+from muniment.jobs import Job, JobKind
+from muniment.status import ProjectStatus
+from muniment_api import answers
+from muniment_api.answers import MAX_WAIT, Projects, WaitAnswer
+from muniment_api.deps import Services
+from muniment_api.gateway import text
+from muniment_api.gateway.parameters import ProjectName
+from muniment_api.gateway.server import ADDS, READS, GatewayServer, answer
+
+
+class ProjectTools:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def init_project(
+        self,
+        project: Annotated[str, Field(description="Name: letters, digits, '.', '_', '-'; at most 63.")],
+        watch_paths: Annotated[
+            list[str] | None, Field(description="Absolute folders on the server; needed for a new project.")
+        ] = None,
+        watch_patterns: Annotated[
+            list[str] | None, Field(description="Globs that a file must match; empty takes every file.")
+        ] = None,
+        watch_exclude: Annotated[
+            list[str] | None, Field(description="Globs to leave out, besides .gitignore and the usual.")
+        ] = None,
+        watch: Annotated[bool | None, Field(description="Take changes as they happen; true for a new project.")] = None,
+    ) -> Annotated[CallToolResult, ProjectAnswer]:
+        """Make or update a project: fields given replace, fields omitted stay. Starts indexing and returns at once."""
+        request = ProjectRequest(
+            name=project,
+            watch_paths=watch_paths,
+            watch_patterns=watch_patterns,
+            watch_exclude=watch_exclude,
+            watch=watch,
+        )
+        made = self._services.intake.init_project(request)
+        return answer(text.init_text(made), made)
+
+    def list_projects(self) -> Annotated[CallToolResult, Projects]:
+        """All projects with their folders and how complete their index is."""
+        found = answers.projects(self._services)
+        return answer(text.projects_text(found), found)
+
+    def index_files(self, project: ProjectName) -> Annotated[CallToolResult, JobAnswer]:
+        """Rebuild a whole index: every file is read again, old content answering until replaced. Returns a job id.
+
+        Seldom needed; start_indexing reads only what changed.
+        """
+        queued = self._services.intake.start(project, JobKind.REINDEX)
+        return answer(f"{queued.message}\nJob: {queued.job_id}", queued)
+
+    def index_status(self, project: ProjectName) -> Annotated[CallToolResult, ProjectStatus]:
+        """How complete and fresh an index is: coverage, pending changes, the current or last job."""
+        status = self._services.status.project_status(self._services.projects.get(project))
+        return answer(text.status_text(status), status)
+
+    async def wait_for_index(
+        self,
+        project: ProjectName,
+        context: Context[dict[str, Any], Any],
+        timeout: Annotated[float, Field(ge=0, description=f"Seconds; more than {MAX_WAIT:.0f} counts as that.")] = (
+            MAX_WAIT
+        ),
+    ) -> Annotated[CallToolResult, WaitAnswer]:
+        """Wait until all that is queued or changed now is searchable; at the timeout: ready=false and the progress."""
+        reached = -1.0
+
+        async def on_progress(job: Job) -> None:
+            nonlocal reached
+            if job.percent > reached:  # the protocol wants it to rise; a second job begins at zero again
+                reached = job.percent
+                await context.report_progress(job.percent, 100.0, text.progress_line(job))
+
+        of = await to_thread.run_sync(self._services.projects.get, project)
+        waited = await answers.wait_for_index(self._services, of, timeout, on_progress)
+        return answer(text.wait_text(waited), waited)
+
+
+def register(mcp: GatewayServer, services: Services) -> None:
+    tools = ProjectTools(services)
+    mcp.offer(tools.init_project, ADDS)
+    mcp.offer(tools.list_projects, READS)
+    mcp.offer(tools.index_files, ADDS)
+    mcp.offer(tools.index_status, READS)
+    mcp.offer(tools.wait_for_index, READS)

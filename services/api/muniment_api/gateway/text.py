@@ -1,0 +1,176 @@
+"""Answers as text that an agent reads well, bounded in length. Pure: the structured answer holds everything."""
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+
+from muniment.intake import ProjectAnswer
+from muniment.jobs import Job, JobPage
+from muniment.memory import MemoryHit, Stored
+from muniment.search import SearchHit
+from muniment.status import IndexHeader, IndexState, ProjectStatus
+from muniment_api.answers import Projects, SearchAnswer, WaitAnswer
+
+SNIPPETS_LENGTH = 20_000  # characters over all hits of one answer
+SHORTEST_SNIPPET = 400
+FAILURES_SHOWN = 5
+CONTENT_LENGTH = 4_000  # characters of one memory
+
+
+def search_text(project: str, answer: SearchAnswer) -> str:
+    lines = [index_line(project, answer.index)]
+    lines += [f"Degraded: {reason}" for reason in answer.degraded]
+    if not answer.results:
+        partial = answer.index.lexical_percent < 100
+        lines.append("No results in what is indexed so far." if partial else "No results.")
+        return "\n".join(lines)
+    room = max(SHORTEST_SNIPPET, SNIPPETS_LENGTH // len(answer.results))
+    return "\n\n".join(["\n".join(lines), *(_hit(hit, room) for hit in answer.results)])
+
+
+def index_line(project: str, index: IndexHeader) -> str:
+    """How much to trust what follows."""
+    if index.state == IndexState.EMPTY:
+        return f"Index of '{project}': empty, nothing was scanned yet — start_indexing fills it."
+    coverage = f"{index.lexical_percent}% lexical, {index.vector_percent}% vectors"
+    commit = f" (commit {index.commit[:12]})" if index.commit else ""
+    as_of = f"as of {_time(index.as_of)}{commit}" if index.as_of else "first scan under way"
+    changes = index.pending_changes
+    pending = f"{changes:,} change{'s' if changes != 1 else ''} pending" if changes else "no changes pending"
+    state = "" if index.state == IndexState.IDLE else f", {index.state}"
+    complete = index.lexical_percent == index.vector_percent == 100 and not changes
+    verdict = "" if complete else " — results are partial"
+    return f"Index of '{project}': {coverage}, {as_of}, {pending}{state}{verdict}"
+
+
+def _hit(hit: SearchHit, room: int) -> str:
+    symbol = f" ({hit.symbol})" if hit.symbol else ""
+    stale = " — stale: the file has changed since" if hit.stale else ""
+    snippet, left_out = _cut(hit.text.strip("\n"), room)
+    more = f"\n… {left_out} more lines" if left_out else ""
+    return f"{hit.path}:{hit.start_line}-{hit.end_line}{symbol} {hit.score:.2f}{stale}\n{_fenced(snippet, hit)}{more}"
+
+
+def _cut(text: str, room: int) -> tuple[str, int]:
+    """At most ``room`` characters, ended at a line if there is one, and the number of lines left out."""
+    if len(text) <= room:
+        return text, 0
+    shown = text[:room].rpartition("\n")[0] or text[:room]
+    return shown, max(1, text[len(shown) :].count("\n"))
+
+
+def _fenced(snippet: str, hit: SearchHit) -> str:
+    longest = max((len(run) for run in re.findall(r"`+", snippet)), default=0)
+    fence = "`" * max(3, longest + 1)  # Markdown carries fences of its own
+    return f"{fence}{hit.language or ''}\n{snippet}\n{fence}"
+
+
+def status_text(status: ProjectStatus) -> str:
+    coverage = status.coverage
+    lines = [
+        f"Project '{status.project}': {status.state}{', up to date' if status.up_to_date else ''}.",
+        f"Coverage: {coverage.lexical_percent}% lexical, {coverage.vector_percent}% vectors"
+        f" of {coverage.files_total:,} files, {coverage.chunks:,} chunks; missing {status.missing:,},"
+        f" extra {status.extra:,}, changes pending {status.pending_changes:,}.",
+    ]
+    if status.last_reconcile is not None:
+        commit = f" at commit {status.commit[:12]}" if status.commit else ""
+        lines.append(f"Last compared with the sources {_time(status.last_reconcile.at)}{commit}.")
+    watching = "Changes are watched" if status.watch else "Changes are not watched: start_indexing takes them"
+    lines.append(f"{watching}. {status.memories:,} memories.")
+    if status.job is not None:
+        lines.append(job_text(status.job))
+    return "\n".join(lines)
+
+
+def wait_text(answer: WaitAnswer) -> str:
+    if answer.ready:
+        head = "Ready: everything queued or changed before the call is indexed."
+    elif answer.status.state == IndexState.FAILED:
+        head = "Not ready: the job failed."
+    else:
+        head = "Not ready yet: indexing goes on by itself, and search answers meanwhile. Call again to go on waiting."
+    return f"{head}\n{status_text(answer.status)}"
+
+
+def projects_text(projects: Projects) -> str:
+    if not projects.items:
+        return "No projects yet: init_project makes one."
+    return "\n".join(f"{index_line(one.name, one.index)}\n  {', '.join(one.watch_paths)}" for one in projects.items)
+
+
+def init_text(answer: ProjectAnswer) -> str:
+    return "\n".join([answer.message, *answer.warnings, f"Job: {answer.job_id}"])
+
+
+def job_text(job: Job) -> str:
+    with_errors = " with errors" if job.with_errors else ""
+    blocked = f" by {job.blocked_by}" if job.blocked_by else ""
+    lines = [f"Job {job.id} ({job.kind} of '{job.project}'): {job.status}{with_errors}{blocked}{_progress(job)}."]
+    if job.paths:
+        lines.append(f"  Paths: {_list(job.paths)}")
+    if job.files.skipped:
+        lines.append("  Skipped: " + ", ".join(f"{count:,} {why}" for why, count in sorted(job.files.skipped.items())))
+    if job.files.failed:
+        lines.append(f"  Failed files: {job.files.failed:,}")
+        lines += [f"    {failure.path}: {failure.reason}" for failure in job.failures[:FAILURES_SHOWN]]
+    if job.error is not None:
+        lines.append(f"  {job.error.code}: {job.error.message} {job.error.remedy}")
+    return "\n".join(lines)
+
+
+def _progress(job: Job) -> str:
+    if job.started_at is None:
+        return f", queued {_time(job.created_at)}"
+    parts = [f"{job.files.done:,} of {job.files.total:,} files", f"{job.percent:.1f}%"]
+    if job.finished_at is not None:
+        return f", {parts[0]}, {job.chunks:,} chunks, ended {_time(job.finished_at)}"
+    if job.rate is not None:
+        parts.append(f"{job.rate:,.0f} files/s")
+    if job.eta_seconds is not None:
+        parts.append(f"about {job.eta_seconds:,.0f} s left")
+    return f", phase {job.phase}, {', '.join(parts)}"
+
+
+def progress_line(job: Job) -> str:
+    return f"{job.phase}: {job.files.done:,} of {job.files.total:,} files"
+
+
+def jobs_text(page: JobPage) -> str:
+    if not page.items:
+        return "No jobs."
+    more = [f"More: call again with cursor '{page.next}'."] if page.next else []
+    return "\n".join([*map(job_text, page.items), *more])
+
+
+def stored_text(stored: Stored) -> str:
+    lines = [f"Stored as {stored.id}."] if stored.created else []
+    if stored.message:
+        lines.append(stored.message)
+    lines += [f"  similar: {other.id} ({other.score:.2f})" for other in stored.similar]
+    return "\n".join(lines)
+
+
+def memories_text(hits: list[MemoryHit]) -> str:
+    if not hits:
+        return "No memories found."
+    return "\n\n".join(map(_memory, hits))
+
+
+def _memory(hit: MemoryHit) -> str:
+    tags = f", tags {', '.join(hit.tags)}" if hit.tags else ""
+    source = f", source {hit.source}" if hit.source else ""
+    updated = f", updated {_time(hit.updated_at)}" if hit.updated_at != hit.created_at else ""
+    content, left_out = _cut(hit.content, CONTENT_LENGTH)
+    more = f"\n… {left_out} more lines" if left_out else ""
+    return f"[{hit.id}] {hit.score:.2f}, {_time(hit.created_at)}{updated}{tags}{source}\n{content}{more}"
+
+
+def _time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _list(values: Iterable[str], most: int = 10) -> str:
+    shown = list(values)
+    rest = f" and {len(shown) - most} more" if len(shown) > most else ""
+    return ", ".join(shown[:most]) + rest

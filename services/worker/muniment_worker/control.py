@@ -1,0 +1,103 @@
+"""Keeps a lease alive while a pass runs, and tells the pass when it has to stop.
+
+The lease is renewed by a thread. A process that could not renew it for as long as it lasts (Redis away, stopped and
+revived) ends itself at once, judged by the monotonic clock: by then another may work on the project.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from muniment.errors import LeaseLost, MunimentError
+from muniment.indexing import Step
+from muniment.jobs import Job, Progress
+from muniment.leases import Lease, Leases
+from muniment.queue import JobQueue
+from muniment.redis_client import REDIS_ERRORS
+
+log = logging.getLogger(__name__)
+EXIT_LEASE_EXPIRED = 75
+
+
+class Interrupted(MunimentError):
+    """The worker shuts down; the job goes back to the front of its queue."""
+
+    code = "interrupted"
+    retryable = True
+    message = "The worker shuts down."
+    remedy = "Nothing to do: the job goes on when a worker is back."
+
+
+class LeaseKeeper:
+    """Renews at a third of the lease's length, from ``__enter__`` to ``__exit__``, which gives the lease back."""
+
+    def __init__(self, leases: Leases, lease: Lease, expire: Callable[[int], None] = os._exit) -> None:
+        self._leases = leases
+        self._lease = lease
+        self._expire = expire
+        self._deadline = time.monotonic() + leases.seconds
+        self._ended = threading.Event()
+        self.lost = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join(self._leases.seconds)
+        try:
+            self._leases.release(self._lease)
+        except REDIS_ERRORS as away:
+            log.warning("lease of %s not released, it runs out by itself: %s", self._lease.project_id, away)
+
+    def _keep(self) -> None:
+        while not self._ended.wait(self._leases.seconds / 3):
+            asked = time.monotonic()
+            if asked >= self._deadline:
+                log.error("lease of %s ran out unrenewed: ending", self._lease.project_id)
+                self._expire(EXIT_LEASE_EXPIRED)
+            try:
+                renewed = self._leases.renew(self._lease)
+            except REDIS_ERRORS as away:
+                log.warning("lease of %s not renewed: %s", self._lease.project_id, away)
+                continue
+            if not renewed:
+                self.lost.set()
+                return
+            self._deadline = asked + self._leases.seconds
+
+
+class PassControl:
+    """The ``Control`` of a pass in a work horse."""
+
+    def __init__(self, queue: JobQueue, job: Job, keeper: LeaseKeeper, stopping: threading.Event) -> None:
+        self._queue = queue
+        self._job = job
+        self._keeper = keeper
+        self._stopping = stopping
+
+    def check(self) -> None:
+        if self._keeper.lost.is_set():
+            raise LeaseLost(self._job.project_id)
+        if self._stopping.is_set():
+            raise Interrupted()
+
+    def pause(self, seconds: float) -> None:
+        self._stopping.wait(seconds)
+
+    def report(self, progress: Progress) -> None:
+        try:
+            self._queue.progress(self._job, progress)
+        except REDIS_ERRORS as away:
+            log.warning("progress of job %s not told: %s", self._job.id, away)
+
+    def reached(self, step: Step) -> None:
+        log.debug("job %s reached %s", self._job.id, step)

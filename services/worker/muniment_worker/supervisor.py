@@ -1,0 +1,139 @@
+"""The supervisor: sees which projects have work, takes lease and slot, and forks one RQ worker per project queue.
+
+Each of its workers dies with it, and each worker's horse with the worker. All forking is done by the main thread: the
+death signal follows the thread that forked.
+"""
+
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Callable
+
+from muniment.leases import Lease, Leases
+from muniment.process import die_with_parent
+from muniment.redis_client import BELL_CHANNEL, REDIS_ERRORS, Connections, connect
+from muniment.settings import Settings
+from muniment_worker import tasks
+from muniment_worker.recovery import rebuild_after_loss, ring_again, runnable_projects
+from muniment_worker.tasks import Desk, open_desk
+from muniment_worker.worker import work_on
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 1.0
+AWAY_SECONDS = 0.5
+DRAIN_SECONDS = 5.0
+
+
+class Supervisor:
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._workers: dict[int, Lease] = {}  # by pid; the lease each was forked with names its owner
+        self._stopping = False
+
+    def run(self) -> None:
+        """Until SIGTERM or SIGINT; then the workers drain, and what does not end in time is killed."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _number, _frame: self._stop())
+        tasks.embedder(self._settings.static_model)  # before any fork: the horses share its pages
+        while not self._stopping:
+            desk = open_desk(self._settings)
+            try:
+                self._serve(desk)
+            except REDIS_ERRORS as away:
+                log.warning("Redis is away: %s", away)
+                self._reap()
+                time.sleep(AWAY_SECONDS)
+            finally:
+                with contextlib.suppress(*REDIS_ERRORS):
+                    desk.connections.close()
+        self._drain()
+
+    def _stop(self) -> None:
+        self._stopping = True
+
+    def _serve(self, desk: Desk) -> None:
+        with desk.connections.records.pubsub(ignore_subscribe_messages=True) as bell:
+            bell.subscribe(BELL_CHANNEL)
+            while not self._stopping:
+                self.tick(desk)
+                message = bell.get_message(timeout=TICK_SECONDS)
+                while message is not None and not self._stopping:
+                    message = bell.get_message(timeout=0)
+
+    def tick(self, desk: Desk) -> None:
+        """One look at everything: dead workers, a wiped Redis, projects that nobody works on."""
+        self._reap(desk.leases)
+        rebuild_after_loss(desk.queue, desk.projects)
+        mine = {lease.project_id for lease in self._workers.values()}
+        for project_id in runnable_projects(desk.queue, desk.leases):
+            if project_id in mine:
+                ring_again(desk.queue, project_id)  # its lingering worker takes the lease itself
+                continue
+            owner = f"{project_id}-{socket.gethostname()}-{secrets.token_hex(4)}"
+            lease = desk.leases.acquire(project_id, owner)
+            if isinstance(lease, Lease):
+                ring_again(desk.queue, project_id)
+                self._fork(desk.connections, lease)
+
+    def _fork(self, parents: Connections, lease: Lease) -> None:
+        parent = os.getpid()
+        pid = os.fork()
+        if pid:
+            self._workers[pid] = lease
+            log.info("worker %d for %s", pid, lease.project_id)
+            return
+        code = 1
+        try:
+            die_with_parent(parent)
+            signal.set_wakeup_fd(-1)
+            tasks.inherit(lease)
+            own = connect(parents.url)  # a connection must not be shared with the parent
+            work_on(
+                lease.project_id,
+                own.rq,
+                tasks.leases_of(self._settings, own),
+                owner=lease.owner,
+                linger_seconds=self._settings.linger_seconds,
+                niceness=self._settings.nice,
+            )
+            code = 0
+        finally:
+            # no clean-up of the parent's objects in the child
+            logging.shutdown()
+            os._exit(code)
+
+    def _reap(self, leases: Leases | None = None) -> None:
+        for pid, lease in list(self._workers.items()):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if not ended:
+                continue
+            del self._workers[pid]
+            if status:
+                log.warning("worker %d of %s ended with %s", pid, lease.project_id, _described(status))
+            if leases is not None:
+                leases.release_owned(lease.project_id, lease.owner)
+
+    def _drain(self) -> None:
+        for pid in self._workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        deadline = self._clock() + DRAIN_SECONDS
+        while self._workers and self._clock() < deadline:
+            self._reap()
+            time.sleep(0.05)
+        for pid in self._workers:
+            log.warning("worker %d did not end in %.0f s: killed", pid, DRAIN_SECONDS)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._reap()
+
+
+def _described(status: int) -> str:
+    code = os.waitstatus_to_exitcode(status)
+    return signal.Signals(-code).name if code < 0 else f"status {code}"

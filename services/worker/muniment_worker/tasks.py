@@ -1,0 +1,154 @@
+"""What a doorbell starts: ``run(project_id)`` claims the project's next job and carries it out.
+
+The record is the truth: a bell that finds nothing to claim, or the project held by another, simply returns.
+"""
+
+import errno
+import logging
+import os
+import signal
+import socket
+import sqlite3
+import threading
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from muniment import settings as settings_module
+from muniment.bus import Bus
+from muniment.dirty import DirtyPaths
+from muniment.embedding.static import StaticEmbedder
+from muniment.errors import (
+    AttemptsExhausted,
+    DiskFull,
+    ErrorBody,
+    InternalError,
+    LeaseLost,
+    MunimentError,
+    WriterBusy,
+)
+from muniment.indexing import Limits, PassTools, open_index, run_pass
+from muniment.jobs import Job, JobStatus, Progress
+from muniment.leases import Denied, Lease, Leases
+from muniment.projects import ProjectStore
+from muniment.queue import JobQueue, utc_now
+from muniment.redis_client import Connections, connect
+from muniment.settings import Settings
+from muniment.vectors import VectorStore
+from muniment_worker.control import Interrupted, LeaseKeeper, PassControl
+
+log = logging.getLogger(__name__)
+BUSY_PAUSE_SECONDS = 1.0
+stopping = threading.Event()
+_inherited: list[Lease] = []
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Everything a work horse needs, connected by this process itself."""
+
+    settings: Settings
+    connections: Connections
+    leases: Leases
+    queue: JobQueue
+    projects: ProjectStore
+    tools: PassTools
+
+
+def open_desk(settings: Settings) -> Desk:
+    connections = connect(settings.redis_url or "redis://127.0.0.1:6379/0")
+    leases = leases_of(settings, connections)
+    limits = Limits(settings.batch_files, settings.batch_chunks, settings.max_file_bytes)
+    tools = PassTools(
+        dirty=DirtyPaths(connections.records),
+        vectors=VectorStore(settings.chroma_url or "http://127.0.0.1:8000"),
+        embedder=embedder(settings.static_model),
+        limits=limits,
+        now=utc_now,
+    )
+    queue = JobQueue(connections, Bus(connections.records), leases)
+    return Desk(settings, connections, leases, queue, ProjectStore(settings.folder.server_db), tools)
+
+
+def leases_of(settings: Settings, connections: Connections) -> Leases:
+    return Leases(connections.records, seconds=settings.lease_seconds, max_running=settings.max_running)
+
+
+@cache
+def embedder(model: Path | None) -> StaticEmbedder:
+    """Loaded once, by the supervisor: the horses share its pages."""
+    return StaticEmbedder(model)
+
+
+def inherit(lease: Lease) -> None:
+    """Notes the lease that the supervisor took for the worker it forks; later leases have the same owner."""
+    _inherited[:] = [lease]
+
+
+def run(project_id: str) -> str:
+    """Called by RQ in a work horse; returns what became of the bell, for rq-dashboard."""
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stopping.set())
+    desk = open_desk(settings_module.load())
+    lease = _take_lease(desk, project_id)
+    if isinstance(lease, Denied):
+        return f"not now: {lease.holder or 'no free slot'}"
+    with LeaseKeeper(desk.leases, lease) as keeper:
+        job = desk.queue.claim_next(lease)
+        if job is None:
+            return "nothing to do"
+        outcome = carry_out(desk, lease, job, keeper)
+    if desk.queue.has_work(project_id) and not stopping.is_set():
+        desk.queue.ring(project_id, f"next job of {job.project}")
+    return outcome
+
+
+def _take_lease(desk: Desk, project_id: str) -> Lease | Denied:
+    for inherited in _inherited:
+        if desk.leases.renew(inherited):
+            return inherited
+        return desk.leases.acquire(project_id, inherited.owner)
+    return desk.leases.acquire(project_id, f"{socket.gethostname()}:{os.getpid()}")
+
+
+def carry_out(desk: Desk, lease: Lease, job: Job, keeper: LeaseKeeper) -> str:
+    """Runs one claimed job to its end, or puts it back."""
+    if job.attempt > desk.settings.max_attempts:
+        exhausted = AttemptsExhausted(job.attempt - 1, job.phase, job.last_file or "?")
+        return _fail(desk, lease, job, exhausted.body())
+    control = PassControl(desk.queue, job, keeper, stopping)
+    try:
+        project = desk.projects.get(job.project_id)
+        with open_index(desk.settings.folder.project(project.id), project.id) as index:
+            progress = run_pass(project, job, index, desk.tools, control)
+    except LeaseLost:
+        return "lease lost"
+    except Interrupted:
+        desk.queue.put_back(lease, job, count_attempt=False)
+        return "put back"
+    except WriterBusy as busy:
+        # whoever writes is dying or on its way out: the recovery loop rings again
+        log.warning("job %s put back: %s", job.id, busy)
+        stopping.wait(BUSY_PAUSE_SECONDS)
+        desk.queue.put_back(lease, job, count_attempt=False)
+        return "put back"
+    except (MunimentError, OSError, sqlite3.Error) as error:
+        log.exception("job %s of %s failed", job.id, job.project)
+        return _fail(desk, lease, job, _as_error(error, desk.settings))
+    desk.queue.finish(lease, job, JobStatus.COMPLETED, progress)
+    return "completed"
+
+
+def _fail(desk: Desk, lease: Lease, job: Job, error: ErrorBody) -> str:
+    current = desk.queue.get(job.id)
+    counters = Progress.model_validate(current.model_dump(include=set(Progress.model_fields)))
+    desk.queue.finish(lease, job, JobStatus.FAILED, counters, error)
+    return f"failed: {error.code}"
+
+
+def _as_error(error: Exception, settings: Settings) -> ErrorBody:
+    if isinstance(error, MunimentError):
+        return error.body()
+    full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+    if full or (isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL):
+        return DiskFull(str(settings.data_dir)).body()
+    return InternalError(f"{type(error).__name__}: {error}").body()

@@ -1,0 +1,66 @@
+"""RQ's worker, made to die with its parent and to end its job in order."""
+
+import os
+import signal
+from collections.abc import Callable
+from functools import partial
+from resource import struct_rusage
+from types import FrameType
+
+from redis import Redis
+from rq import Queue, Worker
+from rq.job import Job as Bell
+from rq.serializers import JSONSerializer
+
+from muniment.leases import Leases
+from muniment.process import die_with_parent
+from muniment.redis_client import queue_name
+
+MONITOR_SECONDS = 2
+WORKER_TTL_SECONDS = 20
+MAINTENANCE_SECONDS = 5
+
+
+class ProjectWorker(Worker):
+    """Answers the bells of one project. Its horse dies when it dies: an orphan would go on writing."""
+
+    niceness = 0
+    bereaved: Callable[[], object] = staticmethod(lambda: None)
+
+    def main_work_horse(self, job: Bell, queue: Queue) -> None:
+        die_with_parent(os.getppid())
+        os.nice(self.niceness)
+        super().main_work_horse(job, queue)
+
+    def handle_work_horse_killed(
+        self, _bell: Bell, _pid: int | None, _status: int | None, _usage: struct_rusage | None
+    ) -> None:
+        self.bereaved()
+
+    def get_heartbeat_ttl(self, job: Bell) -> int:  # noqa: ARG002 - RQ's signature
+        # RQ would take the job's timeout, and show a dead worker's job as running for as long
+        return 3 * MONITOR_SECONDS
+
+    def handle_warm_shutdown_request(self) -> None:
+        """Asks the horse to write its checkpoint and put its job back; the worker waits for it."""
+        if self.horse_pid:
+            self.kill_horse(signal.SIGTERM)
+
+    def request_force_stop(self, signum: int, frame: FrameType | None) -> None:
+        """A second signal is no reason to kill a horse in the middle of its checkpoint."""
+
+
+def work_on(project_id: str, redis: Redis, leases: Leases, *, owner: str, linger_seconds: float, niceness: int) -> None:
+    """Answers the project's bells until none has rung for ``linger_seconds``. ``owner`` names it in its leases."""
+    worker = ProjectWorker(
+        [Queue(queue_name(project_id), connection=redis, serializer=JSONSerializer)],
+        name=owner,
+        connection=redis,
+        serializer=JSONSerializer,
+        job_monitoring_interval=MONITOR_SECONDS,
+        worker_ttl=WORKER_TTL_SECONDS,
+        maintenance_interval=MAINTENANCE_SECONDS,
+    )
+    worker.niceness = niceness
+    worker.bereaved = partial(leases.release_owned, project_id, owner)
+    worker.work(max_idle_time=max(1, int(linger_seconds)), logging_level="WARNING")

@@ -1,0 +1,27 @@
+"""The `muniment` command. Each module beside this one adds its commands by ``register(app)``."""
+
+import sys
+
+import typer
+
+from muniment.cli import bridge, quickstart, stack_commands
+from muniment.errors import MunimentError
+
+app = typer.Typer(
+    name="muniment",
+    help="One shared, live index and memory for a team of agents.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for commands in (stack_commands, quickstart, bridge):
+    commands.register(app)
+
+
+def main() -> None:
+    """Exit status 1 for an error, told on stderr with its remedy; 2 for wrong usage."""
+    try:
+        app()
+    except MunimentError as error:
+        print(f"error: {error}", file=sys.stderr)  # one line: `up --detach` passes on the last one of its log
+        sys.exit(1)

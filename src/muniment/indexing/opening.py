@@ -1,0 +1,95 @@
+"""Opens a project's index for writing, under the lock that protects it.
+
+The lock is taken before any store is opened and held until the process ends the pass or dies. What a writer that died
+left behind is put right here: an interrupted batch is taken out of the lexical index and read again.
+"""
+
+import fcntl
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from muniment.datafolder import ProjectFolder
+from muniment.errors import LexicalIndexDamaged, WriterBusy
+from muniment.lexical import LexicalWriter
+from muniment.manifest import ManifestWriter
+
+LEXICAL_HEAP_BYTES = 96_000_000
+
+
+@dataclass(frozen=True)
+class OpenIndex:
+    """``after_crash``: the last writer did not end in order, so the vectors have to be compared with the manifest."""
+
+    manifest: ManifestWriter
+    lexical: LexicalWriter
+    after_crash: bool
+
+
+@contextmanager
+def open_index(folder: ProjectFolder, project_id: str) -> Iterator[OpenIndex]:
+    """Raises WriterBusy when another process, on this host, writes this index."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with _locked(folder, project_id):
+        manifest, lexical = _open_stores(folder, project_id)
+        clean = False
+        try:
+            # the new generation is not clean until it has ended: ask what the last one left
+            index = OpenIndex(manifest, lexical, after_crash=not manifest.clean)
+            _repair_interrupted(index)
+            yield index
+            clean = True
+        finally:
+            lexical.close()
+            manifest.close(clean=clean)
+
+
+@contextmanager
+def _locked(folder: ProjectFolder, project_id: str) -> Iterator[None]:
+    descriptor = os.open(folder.writer_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise WriterBusy(project_id) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _open_stores(folder: ProjectFolder, project_id: str) -> tuple[ManifestWriter, LexicalWriter]:
+    """Manifest and lexical index describe each other: when one is damaged or gone, both are built anew."""
+    had_manifest = folder.manifest.exists()
+    if had_manifest != folder.lexical.exists():
+        _wipe(folder)
+    try:
+        manifest = ManifestWriter(folder.manifest, project_id)
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise
+        _wipe(folder)
+        manifest = ManifestWriter(folder.manifest, project_id)
+    try:
+        return manifest, LexicalWriter(folder.lexical, LEXICAL_HEAP_BYTES)
+    except LexicalIndexDamaged:
+        manifest.close(clean=False)
+        _wipe(folder)
+        return ManifestWriter(folder.manifest, project_id), LexicalWriter(folder.lexical, LEXICAL_HEAP_BYTES)
+
+
+def _wipe(folder: ProjectFolder) -> None:
+    for path in folder.path.glob(folder.manifest.name + "*"):
+        path.unlink(missing_ok=True)
+    shutil.rmtree(folder.lexical, ignore_errors=True)
+
+
+def _repair_interrupted(index: OpenIndex) -> None:
+    paths = index.manifest.interrupted_paths()
+    if paths:
+        # lexical first, manifest last: a crash in between does this once more
+        index.lexical.delete_paths(paths)
+        index.lexical.commit()
+        index.manifest.forget_interrupted()

@@ -1,0 +1,233 @@
+"""One pass over a project, from the scan to the last vector.
+
+At every batch: the control is asked whether to go on, dirty paths are taken first, a checkpoint is written, progress is
+told. Whatever stops a pass, the next one plans anew from the manifest and repeats at most the open batch of each stage.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from muniment.dirty import DirtyPaths
+from muniment.embedding import Embedder
+from muniment.indexing.batches import Batch, BatchLimits, BatchReader
+from muniment.indexing.git_head import head_commit
+from muniment.indexing.opening import OpenIndex
+from muniment.indexing.progress import ProgressMeter
+from muniment.indexing.vector_stage import VectorStage
+from muniment.jobs import FileFailure, Job, JobKind, Phase, Progress
+from muniment.manifest.writer import REREAD
+from muniment.planning import FileStamp, Plan, plan, scope
+from muniment.project import Project
+from muniment.scanning import FAILURES, FoundFile, Scanner, SkippedFile
+from muniment.vectors import VectorStore
+
+DIRTY_BATCH = 500
+
+
+class Step(StrEnum):
+    """Named places between two effects, where a test can stop or kill a pass."""
+
+    PLANNED = "planned"
+    BATCH_READ = "batch_read"
+    BATCH_NOTED = "batch_noted"
+    LEXICAL_COMMITTED = "lexical_committed"
+    MANIFEST_COMMITTED = "manifest_committed"
+    VECTORS_MARKED = "vectors_marked"
+    FINISHED = "finished"
+
+
+class Control(Protocol):
+    """Who may stop a pass, and who hears of it."""
+
+    def check(self) -> None:
+        """Raises when the pass has to stop: lease lost, shutdown."""
+
+    def pause(self, seconds: float) -> None:
+        """Waits, but no longer than until the pass has to stop."""
+
+    def report(self, progress: Progress) -> None: ...
+
+    def reached(self, step: Step) -> None: ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    batch_files: int = 500
+    batch_chunks: int = 4000
+    max_file_bytes: int = 1_000_000
+    first_batch_seconds: float = 0.5  # the first files are searchable at once
+    batch_seconds: float = 4.0
+
+
+@dataclass(frozen=True)
+class PassTools:
+    dirty: DirtyPaths
+    vectors: VectorStore
+    embedder: Embedder
+    limits: Limits
+    now: Callable[[], datetime]
+    clock: Callable[[], float] = time.monotonic
+
+
+def run_pass(project: Project, job: Job, index: OpenIndex, tools: PassTools, control: Control) -> Progress:
+    """Does what the job asks; returns its final counters. Raises what ``control.check`` raises, and MunimentErrors."""
+    return _Pass(project, job, index, tools, control).run()
+
+
+class _Pass:
+    def __init__(self, project: Project, job: Job, index: OpenIndex, tools: PassTools, control: Control) -> None:
+        self._project, self._job, self._index, self._tools, self._control = project, job, index, tools, control
+        self._meter = ProgressMeter(control.report, tools.clock)
+        self._scanner = Scanner(
+            project.watch_paths, project.watch_patterns, project.watch_exclude, tools.limits.max_file_bytes
+        )
+        self._expected: set[str] = set()  # paths that the running plan has promised already
+        self._vectors = VectorStage(
+            index, tools.vectors, tools.embedder, f"{project.id}-{tools.embedder.name}",
+            tools.limits.batch_chunks // 2, control.check, control.pause, tools.clock,
+        )  # fmt: skip
+
+    def run(self) -> Progress:
+        self._control.check()
+        self._meter.begin(Phase.SCAN)
+        self._take_dirty()
+        if not self._job.request.only_dirty:
+            self._index_scope()
+        self._embed_pending()
+        self._meter.begin(Phase.FINISH)
+        manifest = self._index.manifest
+        manifest.expect(0, 0)
+        if not self._job.paths and self._job.kind != JobKind.UPDATE:
+            finished = self._tools.now().isoformat()
+            manifest.set_meta(reconciled_at=finished, reconciled_files=manifest.counters().files_lexical)
+        self._control.reached(Step.FINISHED)
+        return self._meter.progress()
+
+    # --- first stage ---------------------------------------------------------------------------------------------
+
+    def _index_scope(self) -> None:
+        """The job's own paths, or the whole tree."""
+        manifest, paths = self._index.manifest, self._job.paths
+        began = self._tools.now()
+        target = manifest.begin_reindex(self._job.id) if self._job.kind == JobKind.REINDEX else 0
+        known = manifest.stamps_under(paths) if paths else manifest.stamps()
+        commit = head_commit(self._project.watch_paths[0])
+        found = self._look(paths, self._job.recursive) if paths else self._scanner.walk()
+        work = self._planned(known, found, target, scope(paths, recursive=self._job.recursive))
+        manifest.expect(work.growth, len(work.to_remove))
+        if not paths:
+            manifest.set_meta(scanned_at=began.isoformat(), commit=commit)
+        self._expected = {file.path for file in work.to_read}
+        failures = [FileFailure(path=item.path or ".", reason=item.reason) for item in work.failed]
+        self._meter.planned(work.unchanged + len(work.to_read), work.unchanged, work.skipped, failures)
+        self._control.reached(Step.PLANNED)
+        self._meter.begin(Phase.LEXICAL)
+        self._carry_out(work, known, target, self._batch_limits(), between=self._take_dirty)
+        self._expected = set()
+
+    def _look(self, paths: Iterable[str], recursive: bool = True) -> Iterator[FoundFile | SkippedFile]:
+        for path in paths:
+            yield from self._scanner.look(path, recursive)
+
+    def _planned(
+        self,
+        known: dict[str, FileStamp],
+        seen: Iterable[FoundFile | SkippedFile],
+        target: int,
+        in_scope: Callable[[str], bool],
+    ) -> Plan[FoundFile]:
+        found: list[FoundFile] = []
+        left: list[SkippedFile] = []
+        for count, item in enumerate(seen):
+            if count % 1000 == 0:
+                self._control.check()
+            if isinstance(item, FoundFile):
+                found.append(item)
+            else:
+                left.append(item)
+        return plan(known, found, left, target=target, in_scope=in_scope, failing=FAILURES)
+
+    def _batch_limits(self) -> Iterator[BatchLimits]:
+        limits = self._tools.limits
+        yield BatchLimits(limits.batch_files, limits.batch_chunks, limits.first_batch_seconds)
+        while True:
+            yield BatchLimits(limits.batch_files, limits.batch_chunks, limits.batch_seconds)
+
+    def _carry_out(
+        self,
+        work: Plan[FoundFile],
+        known: dict[str, FileStamp],
+        target: int,
+        limits: Iterator[BatchLimits],
+        between: Callable[[], None],
+    ) -> None:
+        for start in range(0, len(work.to_remove), DIRTY_BATCH):
+            self._control.check()
+            self._commit(Batch(removed=work.to_remove[start : start + DIRTY_BATCH]))
+        reader = BatchReader(self._tools.limits.max_file_bytes, target, self._tools.clock)
+        for batch in reader.batches(work.to_read, known, limits):
+            self._control.check()
+            self._control.reached(Step.BATCH_READ)
+            self._commit(batch)
+            between()
+
+    def _commit(self, batch: Batch) -> None:
+        """First checkpoint. The note of the open batch comes first: after a crash in here its files are read again."""
+        manifest, lexical = self._index.manifest, self._index.lexical
+        rewritten = batch.rewritten
+        first_id = manifest.begin_batch(rewritten, batch.chunk_count)
+        rows, documents = batch.numbered(first_id)
+        self._control.reached(Step.BATCH_NOTED)
+        if rewritten:
+            lexical.delete_paths(rewritten)
+            lexical.add(documents)
+            lexical.commit()
+        self._control.reached(Step.LEXICAL_COMMITTED)
+        manifest.commit_batch(rows, batch.removed)
+        self._control.reached(Step.MANIFEST_COMMITTED)
+        skipped = Counter(reason for _, reason in batch.skipped)
+        done = batch.files - len(batch.skipped)
+        self._meter.files_done(done, batch.failures, skipped, len(documents), batch.last_file)
+
+    # --- dirty paths ---------------------------------------------------------------------------------------------
+
+    def _take_dirty(self) -> None:
+        """Indexes what the watcher noted, and forgets it after the commit, unless it changed again meanwhile."""
+        while waiting := self._tools.dirty.peek(self._project.id, DIRTY_BATCH):
+            self._control.check()
+            known = self._index.manifest.stamps_under(waiting)
+            for path in known.keys() & waiting.keys():
+                # two writes of one size within one tick of the clock look alike: what was told to be dirty is read
+                known[path] = replace(known[path], size=REREAD)
+            work = self._planned(known, self._look(waiting), 0, scope(waiting))
+            fresh = [file for file in work.to_read if file.path not in self._expected]
+            promised = sum(file.path in self._expected and file.path not in known for file in work.to_read)
+            self._index.manifest.expect_more(work.growth - promised)
+            self._meter.also_planned(len(fresh))
+            limits = self._tools.limits
+            each = BatchLimits(limits.batch_files, limits.batch_chunks, limits.batch_seconds)
+            self._carry_out(work, known, 0, _repeat(each), between=lambda: None)
+            self._tools.dirty.remove(self._project.id, waiting)
+
+    # --- second stage --------------------------------------------------------------------------------------------
+
+    def _embed_pending(self) -> None:
+        self._vectors.prepare()
+        self._meter.texts_expected(self._index.manifest.pending_count())
+        self._meter.begin(Phase.VECTORS)
+        self._vectors.run(self._vectors_marked)
+
+    def _vectors_marked(self, count: int) -> None:
+        self._control.reached(Step.VECTORS_MARKED)
+        self._meter.texts_done(count)
+        self._take_dirty()
+
+
+def _repeat(limits: BatchLimits) -> Iterator[BatchLimits]:
+    while True:
+        yield limits

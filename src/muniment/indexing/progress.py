@@ -1,0 +1,111 @@
+"""Counts what a pass does and says how far it is: counters never go back, rate and ETA are measured, not promised."""
+
+from collections import Counter
+from collections.abc import Callable
+
+from muniment.jobs import FileCounts, FileFailure, Phase, Progress
+
+MAX_NAMED_FAILURES = 100
+REPORT_SECONDS = 0.5
+# shares of a whole pass, as measured on large trees: reading and lexical indexing, then vectors
+LEXICAL_SHARE = 30.0
+VECTOR_SHARE = 70.0
+
+
+class ProgressMeter:
+    """``report`` is called at most every half second, and at each change of phase."""
+
+    def __init__(self, report: Callable[[Progress], None], clock: Callable[[], float]) -> None:
+        self._report = report
+        self._clock = clock
+        self._started = self._phase_started = self._reported = clock()
+        self._phase = Phase.SCAN
+        self._total = self._done = self._failed = self._chunks = 0
+        self._phase_done = 0  # files (or distinct texts, in the vector phase) of this phase
+        self._texts_total = 0
+        self._skipped: Counter[str] = Counter()
+        self._failures: list[FileFailure] = []
+        self._last_file: str | None = None
+
+    def begin(self, phase: Phase) -> None:
+        self._phase, self._phase_started, self._phase_done = phase, self._clock(), 0
+        self.report()
+
+    def planned(self, total: int, unchanged: int, skipped: Counter[str], failures: list[FileFailure]) -> None:
+        """What the scan found; its failures are files and folders that could not even be looked at."""
+        self._total += total + len(failures)
+        self._done += unchanged
+        self._skipped.update(skipped)
+        self._fail(failures)
+
+    def also_planned(self, total: int) -> None:
+        self._total += total
+
+    def files_done(
+        self, done: int, failures: list[FileFailure], skipped: Counter[str], chunks: int, last_file: str | None
+    ) -> None:
+        """``done`` files were committed, among them the failures; the skipped ones turned out not to be wanted."""
+        self._done += done - len(failures)
+        self._total = max(self._done, self._total - skipped.total())
+        self._phase_done += done + skipped.total()
+        self._fail(failures)
+        self._skipped.update(skipped)
+        self._chunks += chunks
+        self._last_file = last_file or self._last_file
+        self._report_if_due()
+
+    def _fail(self, failures: list[FileFailure]) -> None:
+        self._failed += len(failures)
+        self._failures = (self._failures + failures)[:MAX_NAMED_FAILURES]
+
+    def texts_expected(self, total: int) -> None:
+        self._texts_total = total
+
+    def texts_done(self, count: int) -> None:
+        self._phase_done += count
+        self._report_if_due()
+
+    @property
+    def failed(self) -> int:
+        return self._failed
+
+    def report(self) -> None:
+        self._reported = self._clock()
+        self._report(self.progress())
+
+    def _report_if_due(self) -> None:
+        if self._clock() - self._reported >= REPORT_SECONDS:
+            self.report()
+
+    def _percent(self) -> float:
+        if self._phase == Phase.SCAN:
+            return 0.0
+        if self._phase == Phase.LEXICAL:
+            return LEXICAL_SHARE * (min(1.0, (self._done + self._failed) / self._total) if self._total else 1.0)
+        if self._phase == Phase.VECTORS:
+            share = min(1.0, self._phase_done / self._texts_total) if self._texts_total else 1.0
+            return LEXICAL_SHARE + VECTOR_SHARE * share
+        return 100.0
+
+    def progress(self) -> Progress:
+        now = self._clock()
+        percent = self._percent()
+        in_phase = now - self._phase_started
+        counts_files = self._phase == Phase.LEXICAL
+        return Progress(
+            phase=self._phase,
+            files=FileCounts(total=self._total, done=self._done, failed=self._failed, skipped=dict(self._skipped)),
+            failures=self._failures,
+            last_file=self._last_file,
+            chunks=self._chunks,
+            percent=round(min(percent, 99.9), 1),
+            rate=round(self._phase_done / in_phase, 1) if counts_files and in_phase > 0 and self._phase_done else None,
+            eta_seconds=self._eta(now, percent),
+            with_errors=self._failed > 0,
+        )
+
+    def _eta(self, now: float, percent: float) -> float | None:
+        elapsed = now - self._started
+        if percent < 1.0 or elapsed <= 0:
+            return None
+        return round(elapsed * (100.0 - percent) / percent, 1)

@@ -1,0 +1,202 @@
+"""What a file is, told from its path alone: its language, its kind, and whether it is someone else's. Pure.
+
+Search filters by these and ranks tests, docs and vendored files behind the code that they are about.
+"""
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from functools import lru_cache
+from pathlib import PurePosixPath
+
+
+class Kind(StrEnum):
+    """What a file is for; exactly one each."""
+
+    CODE = "code"
+    TEST = "test"
+    DOC = "doc"
+    CONFIG = "config"
+    EXAMPLE = "example"
+    OTHER = "other"
+
+
+_EXTENSIONS: Mapping[str, str] = {
+    "ada": "adb ads",
+    "asciidoc": "adoc asciidoc",
+    "assembly": "asm s",
+    "awk": "awk",
+    "batch": "bat cmd",
+    "bazel": "bazel bzl",
+    "c": "c h",
+    "clojure": "clj cljc cljs edn",
+    "cmake": "cmake",
+    "cpp": "c++ cc cpp cxx h++ hh hpp hxx inl ipp tpp",
+    "crystal": "cr",
+    "csharp": "cs csx",
+    "css": "css",
+    "csv": "csv tsv",
+    "cuda": "cu cuh",
+    "cython": "pxd pyx",
+    "d": "d di",
+    "dart": "dart",
+    "devicetree": "dts dtsi",
+    "diff": "diff patch",
+    "dockerfile": "dockerfile",
+    "elixir": "ex exs",
+    "elm": "elm",
+    "erlang": "erl hrl",
+    "fortran": "f f03 f08 f77 f90 f95 for",
+    "fsharp": "fs fsi fsx",
+    "gherkin": "feature",
+    "glsl": "frag glsl vert",
+    "go": "go",
+    "graphql": "gql graphql",
+    "groovy": "gradle groovy",
+    "haskell": "hs lhs",
+    "hcl": "hcl tf tfvars",
+    "html": "htm html xhtml",
+    "ini": "cfg conf ini properties",
+    "java": "java",
+    "javascript": "cjs js jsx mjs",
+    "json": "json json5 jsonc jsonl ndjson webmanifest",
+    "jupyter": "ipynb",
+    "julia": "jl",
+    "kconfig": "kconfig",
+    "kotlin": "kt kts",
+    "latex": "bib cls sty tex",
+    "less": "less",
+    "lisp": "cl el lisp lsp",
+    "lua": "lua",
+    "make": "mak mk",
+    "markdown": "markdown md mdown mdx",
+    "matlab": "mat",
+    "nim": "nim nims",
+    "nix": "nix",
+    "objective-c": "m mm",
+    "ocaml": "ml mli",
+    "org": "org",
+    "pascal": "pas pp",
+    "perl": "pl pm pod",
+    "php": "php phtml",
+    "powershell": "ps1 psd1 psm1",
+    "prolog": "pro",
+    "protobuf": "proto",
+    "puppet": "epp",
+    "python": "py pyi pyw",
+    "r": "r rmd",
+    "racket": "rkt",
+    "restructuredtext": "rst",
+    "ruby": "gemspec rake rb ru",
+    "rust": "rs",
+    "sass": "sass",
+    "scala": "sbt sc scala",
+    "scheme": "scm ss",
+    "scss": "scss",
+    "shell": "bash fish ksh sh zsh",
+    "solidity": "sol",
+    "sql": "sql",
+    "starlark": "star",
+    "svelte": "svelte",
+    "swift": "swift",
+    "tcl": "tcl",
+    "template": "ejs erb haml hbs j2 jinja jinja2 mustache njk tmpl tpl twig",
+    "text": "log txt",
+    "thrift": "thrift",
+    "toml": "toml",
+    "typescript": "cts mts ts tsx",
+    "vbnet": "vb",
+    "verilog": "sv svh v vh",
+    "vhdl": "vhd vhdl",
+    "vim": "vim",
+    "vue": "vue",
+    "wgsl": "wgsl",
+    "xml": "csproj props svg targets vcxproj wsdl xaml xml xsd xsl xslt",
+    "yaml": "yaml yml",
+    "zig": "zig",
+}
+
+_NAMES: Mapping[str, str] = {
+    "bazel": "build build.bazel workspace workspace.bazel module.bazel",
+    "cmake": "cmakelists.txt",
+    "dockerfile": "containerfile dockerfile",
+    "go-module": "go.mod go.sum go.work",
+    "groovy": "jenkinsfile",
+    "ini": ".editorconfig .gitconfig .npmrc .pylintrc pylintrc",
+    "json": ".babelrc .eslintrc .prettierrc composer.lock pipfile.lock",
+    "just": "justfile",
+    "kconfig": "kconfig",
+    "make": "gnumakefile kbuild makefile",
+    "ruby": "brewfile fastfile gemfile podfile rakefile vagrantfile",
+    "shell": ".bash_profile .bashrc .envrc .profile .zshrc",
+    "text": "authors changes contributors copying copyright license licence maintainers notice readme",
+    "toml": "cargo.lock pipfile poetry.lock uv.lock",
+    "yaml": "owners owners_aliases",
+}
+
+_BY_EXTENSION = {extension: language for language, listed in _EXTENSIONS.items() for extension in listed.split()}
+_BY_NAME = {name: language for language, listed in _NAMES.items() for name in listed.split()}
+
+LANGUAGES: frozenset[str] = frozenset({*_EXTENSIONS, *_NAMES})
+
+_DOC_LANGUAGES = frozenset({"asciidoc", "latex", "markdown", "org", "restructuredtext", "text"})
+_CONFIG_LANGUAGES = frozenset(
+    {"bazel", "cmake", "dockerfile", "just", "kconfig", "make"}
+    | {"go-module", "hcl", "ini", "json", "toml", "xml", "yaml"}
+)
+_DATA_LANGUAGES = frozenset({"csv", "diff", "jupyter"})
+
+# On the lower-case path with a leading slash, so that every folder stands between two slashes.
+_TEST = re.compile(
+    r"/(?:tests?|testing|testdata|test-data|test_data|fixtures?|__tests__|__mocks__|__snapshots__|specs?|e2e|mocks?)/"
+    r"|/(?:test_[^/]*|conftest)\.py$"
+    r"|/[^/]*_(?:test|tests|spec|unittest)\.[a-z0-9+]+$"
+    r"|/[^/]*[.-](?:test|spec|cy)\.[cm]?[jt]sx?$"
+)
+_CAMEL_TEST = re.compile(
+    r"(?:^|/)(?:[^/]*[a-z0-9])?(?:Test|Tests|TestCase|Spec|IT)\.(?:java|kt|scala|groovy|php|swift|cs)$"
+)
+_EXAMPLE = re.compile(r"/(?:examples?|samples?|demos?|tutorials?)/")
+_DOC_FOLDER = re.compile(r"/(?:docs?|documentation)/")
+_VENDORED = re.compile(
+    r"/(?:vendor|vendored|_vendor|_vendored|third[_-]?party|3rd[_-]?party|extern|node_modules"
+    r"|bower_components|site-packages|godeps)/"
+)
+
+
+def language_of(path: str) -> str | None:
+    """The language by file name, else by extension, or None: one of LANGUAGES."""
+    return _language(PurePosixPath(path).name.lower())
+
+
+@lru_cache(maxsize=65536)
+def _language(name: str) -> str | None:
+    if name in _BY_NAME:
+        return _BY_NAME[name]
+    stem, dot, extension = name.rpartition(".")
+    if dot and extension in _BY_EXTENSION:
+        return _BY_EXTENSION[extension]
+    # Dockerfile.dev, Makefile.am, LICENSE-MIT
+    return _BY_NAME.get(re.split(r"[.-]", name, maxsplit=1)[0]) if stem or "-" in name else None
+
+
+def kind_of(path: str) -> Kind:
+    """A test wins over an example, an example over a document, whatever the language."""
+    language = language_of(path)
+    lower = f"/{path.lower()}"
+    if _TEST.search(lower) or _CAMEL_TEST.search(path):
+        return Kind.TEST
+    if language in _DOC_LANGUAGES:
+        return Kind.DOC
+    if _EXAMPLE.search(lower):
+        return Kind.EXAMPLE
+    if language in _CONFIG_LANGUAGES:
+        return Kind.CONFIG
+    if language is None or language in _DATA_LANGUAGES:
+        return Kind.DOC if _DOC_FOLDER.search(lower) and language != "diff" else Kind.OTHER
+    return Kind.CODE
+
+
+def is_vendored(path: str) -> bool:
+    """Whether a path lies in a folder that holds other people's code."""
+    return _VENDORED.search(f"/{path.lower()}") is not None

@@ -1,0 +1,229 @@
+"""MCP as clients reach it: over HTTP, and over stdio through `muniment mcp`."""
+
+import asyncio
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+import uvicorn
+from mcp import Client, MCPError, StdioServerParameters, stdio_client
+from mcp.client.streamable_http import streamable_http_client
+
+from muniment.jobs import FileCounts, JobKind, JobStatus, Phase, Progress
+from muniment.leases import Lease
+from muniment.queue import utc_now
+from muniment.settings import Settings
+from muniment.testing import HashedWordsEmbedder
+from muniment_api.app import create_app
+from muniment_api.deps import Services, build_services
+
+TOKEN = "a token of the tests"
+Until = Callable[..., object]
+
+
+class Gateway:
+    """A gateway in a thread; after ``stop`` it can ``start`` again on the same port."""
+
+    def __init__(self, settings: Settings, until: Until) -> None:
+        self.settings = settings
+        self._until = until
+        self._port = 0
+        self.start()
+
+    def start(self) -> None:
+        embedder = HashedWordsEmbedder()
+        self.services: Services = build_services(self.settings, file_embedder=embedder, memory_embedder=embedder)
+        config = uvicorn.Config(
+            create_app(self.services), port=self._port, log_level="warning", timeout_graceful_shutdown=1
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run)
+        self._thread.start()
+        self._until(lambda: self._server.started and self.services.feed.standing.is_set())
+        self._port = self._server.servers[0].sockets[0].getsockname()[1]
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+
+@pytest.fixture
+def make_gateway(tmp_path: Path, valkey_url: str, until: Until) -> Iterator[Callable[..., Gateway]]:
+    made: list[Gateway] = []
+
+    def make(**settings: Any) -> Gateway:
+        common = {"redis_url": valkey_url, "chroma_url": "http://127.0.0.1:9", "roots": [tmp_path]}
+        made.append(Gateway(Settings(data_dir=tmp_path / "data", **common, **settings), until))
+        return made[-1]
+
+    yield make
+    for gateway in made:
+        gateway.stop()
+
+
+@pytest.fixture
+def gateway(make_gateway: Callable[..., Gateway]) -> Gateway:
+    return make_gateway()
+
+
+@pytest.fixture(params=["legacy", "auto"])
+def mode(request: pytest.FixtureRequest) -> str:
+    """The handshake protocol, and the one without sessions."""
+    return str(request.param)
+
+
+@pytest.fixture(params=["http", "stdio"])
+def way(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def bridge(url: str, token: str | None = None) -> StdioServerParameters:
+    arguments = ["-m", "muniment.cli", "mcp", "--url", url, *(["--token", token] if token else [])]
+    return StdioServerParameters(command=sys.executable, args=arguments)
+
+
+@contextlib.asynccontextmanager
+async def connected(url: str, way: str, mode: str, token: str | None = None) -> AsyncIterator[Client]:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async with httpx2.AsyncClient(headers=headers, trust_env=False, timeout=30) as http:
+        transport = (
+            streamable_http_client(f"{url}/mcp", http_client=http)
+            if way == "http"
+            else stdio_client(bridge(url, token))
+        )
+        async with asyncio.timeout(60), Client(transport, mode=mode) as client:
+            yield client
+
+
+def project_with_a_running_job(services: Services, folder: Path) -> Lease:
+    project, _ = services.projects.add_or_update(
+        "alpha", watch_paths=[str(folder)], watch_patterns=None, watch_exclude=None, watch=None, now=utc_now()
+    )
+    services.intake.start("alpha", JobKind.RECONCILE)
+    lease = services.leases.acquire(project.id, "a worker")
+    assert isinstance(lease, Lease)
+    assert services.queue.claim_next(lease) is not None
+    return lease
+
+
+async def test_both_ways_and_protocols_offer_the_same_tools(gateway: Gateway, way: str, mode: str) -> None:
+    async with connected(gateway.url, way, mode) as client:
+        assert client.server_info is not None
+        assert client.server_info.name == "muniment"
+        assert client.instructions is not None
+        tools = {tool.name for tool in (await client.list_tools()).tools}
+        assert {"search_code", "wait_for_index", "store_memory"} <= tools
+        result = await client.call_tool("index_status", {"project": "nowhere"})
+        assert result.is_error
+        assert (result.meta or {})["muniment/error"]["code"] == "unknown_project"
+
+
+async def test_progress_comes_while_a_tool_waits(gateway: Gateway, way: str, mode: str, tmp_path: Path) -> None:
+    services = gateway.services
+    lease = project_with_a_running_job(services, tmp_path)
+    job = services.queue.active(lease.project_id)
+    assert job is not None
+    heard = asyncio.Event()
+    reports: list[tuple[float, float | None, str | None]] = []
+
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+        reports.append((progress, total, message))
+        heard.set()
+
+    async with connected(gateway.url, way, mode) as client:
+        waiting = asyncio.create_task(
+            client.call_tool("wait_for_index", {"project": "alpha"}, progress_callback=on_progress)
+        )
+        half = Progress(phase=Phase.VECTORS, files=FileCounts(total=2, done=1), percent=50.0)
+        while not heard.is_set():
+            services.queue.progress(job, half)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(heard.wait(), 0.1)
+        assert not waiting.done(), "the progress came before the answer"
+        services.queue.finish(lease, job, JobStatus.COMPLETED, Progress())
+        result = await waiting
+    assert result.structured_content["ready"] is True
+    assert reports[0] == (50.0, 100.0, "vectors: 1 of 2 files")
+
+
+# Not the handshake protocol over HTTP: there a client cancels by another message, which finds no session to act on.
+@pytest.mark.parametrize(("way", "mode"), [("stdio", "legacy"), ("stdio", "auto"), ("http", "auto")])
+async def test_a_tool_ends_when_its_caller_gives_up(
+    gateway: Gateway, way: str, mode: str, tmp_path: Path, until: Until
+) -> None:
+    project_with_a_running_job(gateway.services, tmp_path)
+    readers = gateway.services.feed._readers
+    async with connected(gateway.url, way, mode) as client:
+        waiting = asyncio.create_task(client.call_tool("wait_for_index", {"project": "alpha"}))
+        await asyncio.to_thread(until, lambda: readers)
+        waiting.cancel()
+        await asyncio.to_thread(until, lambda: not readers)
+        await client.list_tools()
+
+
+async def test_without_the_token_nothing_answers(make_gateway: Callable[..., Gateway], way: str, mode: str) -> None:
+    gateway = make_gateway(token=TOKEN)
+    async with connected(gateway.url, way, mode, TOKEN) as client:
+        assert (await client.list_tools()).tools
+    with pytest.raises(ExceptionGroup) as refused:
+        async with connected(gateway.url, way, mode):
+            pass
+    assert refused.group_contains(MCPError, match="asks for a token" if way == "stdio" else "error response")
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("localhost:1", 200), ("127.0.0.2", 200), ("INDEX.example:9", 200), ("index.example", 200), ("evil.example", 403)],
+)
+def test_a_host_that_is_allowed_is_allowed_for_mcp_too(
+    make_gateway: Callable[..., Gateway], host: str, status: int
+) -> None:
+    gateway = make_gateway(allowed_hosts=["index.example"])
+    message = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    headers = {"Host": host, "Origin": f"http://{host}", "Accept": "application/json, text/event-stream"}
+    answer = httpx.post(f"{gateway.url}/mcp", json=message, headers=headers, trust_env=False)
+    assert answer.status_code == status
+
+
+async def test_the_bridge_outlives_the_gateway(gateway: Gateway, mode: str) -> None:
+    async with connected(gateway.url, "stdio", mode) as client:
+        await client.call_tool("list_projects", {})
+        gateway.stop()
+        with pytest.raises(MCPError, match=r"No Muniment server answers.*muniment up"):
+            await client.call_tool("list_projects", {})
+        gateway.start()
+        assert not (await client.call_tool("list_projects", {})).is_error
+
+
+def test_the_bridge_answers_what_it_was_asked_before_its_input_ended(gateway: Gateway) -> None:
+    initialize = {
+        "jsonrpc": "2.0",
+        "id": "one",
+        "method": "initialize",
+        "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
+    }
+    parameters = bridge(gateway.url)
+    done = subprocess.run(
+        [parameters.command, *parameters.args],
+        input=json.dumps(initialize).encode() + b"\n",
+        capture_output=True,
+        timeout=30,
+        check=True,
+    )
+    (line,) = done.stdout.splitlines()
+    answer = json.loads(line)
+    assert answer["id"] == "one"
+    assert answer["result"]["serverInfo"]["name"] == "muniment"

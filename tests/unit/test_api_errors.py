@@ -1,0 +1,51 @@
+"""Every failure leaves REST in one shape."""
+
+import pytest
+from fakeredis import FakeServer
+from fastapi.testclient import TestClient
+
+from muniment_api.deps import Services
+
+
+def test_an_unknown_route_says_where_the_routes_are_listed(api: TestClient) -> None:
+    answer = api.get("/api/v1/nothing")
+    assert answer.status_code == 404
+    assert answer.json() == {
+        "code": "unknown_route",
+        "message": "Nothing answers at '/api/v1/nothing'.",
+        "remedy": "The routes are listed in /openapi.json; MCP clients use /mcp.",
+        "retryable": False,
+    }
+
+
+def test_a_wrong_method_says_which_ones_are_right(api: TestClient) -> None:
+    answer = api.put("/api/v1/projects")
+    assert (answer.status_code, answer.json()["code"]) == (405, "wrong_method")
+    assert answer.headers["Allow"] == "GET, POST"
+    assert answer.json()["remedy"] == "Use GET, POST."
+
+
+def test_a_redis_that_is_away_is_503_and_worth_another_try(api: TestClient, redis_server: FakeServer) -> None:
+    redis_server.connected = False
+    answer = api.get("/api/v1/jobs")
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "redis_unavailable"
+    assert answer.json()["retryable"] is True
+
+
+def test_an_unexpected_error_tells_nothing_of_the_inside(
+    api: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("the password is hunter2")
+
+    monkeypatch.setattr(services.queue, "list", fails)
+    answer = api.get("/api/v1/jobs")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal")
+    assert "hunter2" not in answer.text
+
+
+def test_a_long_wrong_value_is_shortened(api: TestClient) -> None:
+    answer = api.get("/api/v1/jobs", params={"status": "x" * 5000})
+    assert answer.status_code == 422
+    assert len(answer.text) < 500

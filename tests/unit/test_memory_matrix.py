@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from muniment.embedding import Vectors
+from muniment.memory.matrix import VectorMatrix
+
+
+def vector(seed: int) -> Vectors:
+    made = np.random.default_rng(seed).standard_normal(8).astype(np.float32)
+    unit: Vectors = made / np.linalg.norm(made)
+    return unit
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 99), st.integers(0, 5)), max_size=300))
+def test_any_puts_and_drops_leave_what_a_dictionary_would_hold(steps: list[tuple[bool, int, int]]) -> None:
+    matrix, truth = VectorMatrix(8), dict[str, Vectors]()
+    for number in range(80):  # past the first allocation
+        matrix.put(str(number), vector(number))
+        truth[str(number)] = vector(number)
+    for put, number, variant in steps:
+        if put:
+            matrix.put(str(number), vector(number + 1000 * variant))
+            truth[str(number)] = vector(number + 1000 * variant)
+        else:
+            matrix.drop(str(number))
+            truth.pop(str(number), None)
+    query = vector(-1 % 2**32)
+    expected = {memory_id: max(0.0, float(each @ query)) for memory_id, each in truth.items()}
+    found = matrix.nearest(query, 200)
+    assert len(matrix) == len(truth)
+    assert dict(found) == pytest.approx(expected, abs=1e-6)
+    assert [score for _, score in found] == sorted((score for _, score in found), reverse=True)
+
+
+def test_the_nearest_are_taken_among_the_allowed() -> None:
+    matrix = VectorMatrix(8)
+    for number in range(200):
+        matrix.put(str(number), vector(number))
+    allowed = [str(number) for number in range(0, 200, 3)]
+    found = matrix.nearest(vector(0), 5, among=[*allowed, "unknown"], min_score=0.1)
+    everything = [(memory_id, score) for memory_id, score in matrix.nearest(vector(0), 200) if memory_id in allowed]
+    assert found == everything[:5]
+    assert matrix.nearest(vector(0), 5, among=[]) == []
+
+
+def test_an_empty_matrix_has_nothing_near() -> None:
+    assert VectorMatrix(8).nearest(vector(0), 5) == []

@@ -1,0 +1,271 @@
+"""One question, one ranked list; what is away makes the answer poorer, never an error."""
+
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from muniment.datafolder import DataFolder
+from muniment.errors import ChromaUnavailable, InvalidValue
+from muniment.languages import kind_of, language_of
+from muniment.lexical import LexicalChunk, LexicalWriter
+from muniment.manifest import FileUpdate, ManifestWriter, NewChunk
+from muniment.planning import FileStamp
+from muniment.project import Project
+from muniment.search import MAX_QUESTION, Search, SearchHit
+from muniment.testing import HashedWordsEmbedder
+from muniment.vectors import VectorHit, VectorStore
+
+NOW = datetime(2025, 1, 1, tzinfo=UTC)
+COLLECTION = "demo-1"
+EMBEDDER = HashedWordsEmbedder()
+
+
+class ExactVectors:
+    """A vector store in memory. ``away`` makes every query fail as a store that does not answer."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, tuple[bytes, NDArray[np.float32]]] = {}
+        self.away = False
+        self.queries = 0
+
+    def query(self, name: str, vector: NDArray[np.float32], limit: int) -> list[VectorHit]:
+        self.queries += 1
+        if self.away:
+            raise ChromaUnavailable("http://chroma", "refused")
+        hits = [VectorHit(slot, text_hash, 1 - float(row @ vector)) for slot, (text_hash, row) in self.rows.items()]
+        return sorted(hits, key=lambda hit: hit.distance)[:limit] if name == COLLECTION else []
+
+
+def text_hash(text: str) -> bytes:
+    return blake2b(text.encode(), digest_size=16).digest()
+
+
+class Tree:
+    """A project on disk and its index, written as a pass would: one chunk a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.sources = folder / "sources"
+        self.sources.mkdir()
+        self.data = DataFolder(folder / "data")
+        self.project = Project(
+            id="demo-abc123", name="demo", watch_paths=[str(self.sources)], created_at=NOW, updated_at=NOW
+        )
+        self.vectors = ExactVectors()
+
+    def index(self, files: dict[str, str], *, vectors: bool = True) -> None:
+        folder = self.data.project(self.project.id)
+        folder.path.mkdir(parents=True, exist_ok=True)
+        manifest = ManifestWriter(folder.manifest, self.project.id)
+        first = manifest.begin_batch(files, len(files))
+        chunks, updates = [], []
+        for number, (path, text) in enumerate(files.items(), start=first):
+            file = self.sources / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+            stat = file.stat()
+            chunks.append(LexicalChunk(number, path, text, 1, 1, language=language_of(path), kind=kind_of(path)))
+            stamp = FileStamp(stat.st_size, stat.st_mtime_ns, text_hash(text))
+            updates.append(FileUpdate(path, stamp, [NewChunk(number, 1, 1, None, text_hash(text))]))
+        with LexicalWriter(folder.lexical) as writer:
+            writer.delete_paths(files)
+            writer.add(chunks)
+            writer.commit()
+        manifest.commit_batch(updates)
+        if vectors:
+            self._embed(manifest)
+        manifest.close(clean=True)
+
+    def _embed(self, manifest: ManifestWriter) -> None:
+        folder = self.data.project(self.project.id)
+        pending = manifest.pending_slots(1000)
+        with LexicalWriter(folder.lexical) as writer:
+            texts = writer.texts([slot.chunk_id for slot in pending])
+        for slot in pending:
+            self.vectors.rows[slot.slot] = (slot.text_hash, EMBEDDER.embed([texts[slot.chunk_id]])[0])
+        manifest.mark_embedded(pending)
+        manifest.set_meta(collection=COLLECTION)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return Tree(tmp_path)
+
+
+@pytest.fixture
+def search(tree: Tree) -> Iterator[Search]:
+    search = Search(tree.data, cast(VectorStore, tree.vectors), EMBEDDER)
+    yield search
+    search.close()
+
+
+def found(search: Search, tree: Tree, question: str, **options: object) -> list[str]:
+    return [hit.path for hit in hits(search, tree, question, **options)]
+
+
+def hits(search: Search, tree: Tree, question: str, **options: object) -> list[SearchHit]:
+    outcome = search.search(tree.project, question, **options)  # type: ignore[arg-type]
+    assert outcome.degraded == []
+    return outcome.results
+
+
+def test_a_project_without_an_index_answers_nothing(search: Search, tree: Tree) -> None:
+    assert found(search, tree, "lease") == []
+
+
+def test_the_first_index_is_found_by_a_search_that_asked_before(search: Search, tree: Tree) -> None:
+    found(search, tree, "lease")
+    tree.index({"lease.py": "take the lease"})
+    assert found(search, tree, "lease") == ["lease.py"]
+
+
+def test_a_hit_says_what_it_is(search: Search, tree: Tree) -> None:
+    tree.index({"src/lease.py": "take the lease"})
+    [hit] = hits(search, tree, "take lease")
+    assert (hit.path, hit.text, hit.start_line, hit.end_line) == ("src/lease.py", "take the lease", 1, 1)
+    assert (hit.language, hit.kind, hit.stale, hit.score) == ("python", "code", False, 1.0)
+
+
+def test_words_alone_answer_while_vectors_are_still_to_come(search: Search, tree: Tree) -> None:
+    tree.index({"lease.py": "take the lease"}, vectors=False)
+    assert found(search, tree, "lease") == ["lease.py"]
+    assert tree.vectors.queries == 0
+
+
+def test_meaning_finds_what_words_do_not(search: Search, tree: Tree) -> None:
+    # "is" is a stop word of the lexical question, not of the embedder
+    tree.index({"a.py": "is is is", "b.py": "take the lease"})
+    assert found(search, tree, "lease is") == ["b.py", "a.py"]
+
+
+def test_an_answer_goes_on_without_the_vector_store_and_says_so(search: Search, tree: Tree) -> None:
+    tree.index({"lease.py": "take the lease"})
+    tree.vectors.away = True
+    outcome = search.search(tree.project, "lease")
+    assert [hit.path for hit in outcome.results] == ["lease.py"]
+    assert "vector store" in outcome.degraded[0]
+
+
+def test_a_damaged_index_answers_nothing_and_says_so_until_it_is_rebuilt(search: Search, tree: Tree) -> None:
+    tree.index({"lease.py": "take the lease"})
+    lexical = tree.data.project(tree.project.id).lexical
+    (lexical / "meta.json").write_text("{")
+    outcome = search.search(tree.project, "lease")
+    assert outcome.results == []
+    assert "lexical index" in outcome.degraded[0]
+    shutil.rmtree(lexical)
+    tree.index({"lease.py": "take the lease"})
+    assert found(search, tree, "lease") == ["lease.py"]
+
+
+def test_a_project_that_was_removed_and_made_again_shows_only_the_new_index(search: Search, tree: Tree) -> None:
+    tree.index({"old.py": "take the lease"})
+    assert found(search, tree, "lease") == ["old.py"]
+    shutil.rmtree(tree.data.project(tree.project.id).path)
+    assert found(search, tree, "lease") == []
+    tree.vectors.rows.clear()
+    tree.index({"new.py": "take the lease"})
+    assert found(search, tree, "lease") == ["new.py"]
+
+
+def test_a_vector_of_a_text_that_left_its_slot_is_dropped(search: Search, tree: Tree) -> None:
+    tree.index({"a.py": "alpha", "b.py": "beta"})
+    [slot] = [slot for slot, (found_hash, _) in tree.vectors.rows.items() if found_hash == text_hash("alpha")]
+    tree.vectors.rows[slot] = (text_hash("gone"), EMBEDDER.embed(["gamma"])[0])
+    assert "a.py" not in found(search, tree, "gamma")
+
+
+def test_identical_texts_in_two_files_are_both_found_by_meaning(search: Search, tree: Tree) -> None:
+    tree.index({"a.py": "is same", "b.py": "is same", "c.py": "other"})
+    assert set(found(search, tree, "is")) >= {"a.py", "b.py"}
+
+
+def test_filters_hold_for_words_and_for_meaning(search: Search, tree: Tree) -> None:
+    tree.index({"src/a.py": "lease", "src/b.go": "lease", "tests/test_a.py": "lease", "docs/a.md": "lease"})
+    assert set(found(search, tree, "lease", path_glob="src/**")) == {"src/a.py", "src/b.go"}
+    assert set(found(search, tree, "lease", language="python")) == {"src/a.py", "tests/test_a.py"}
+    assert found(search, tree, "lease", kind="test") == ["tests/test_a.py"]
+    assert found(search, tree, "lease", path_glob="src/**", language="go", kind="code") == ["src/b.go"]
+    assert found(search, tree, "lease", language="rust") == []
+
+
+def test_code_stands_before_its_tests_and_documents(search: Search, tree: Tree) -> None:
+    tree.index({"tests/test_a.py": "lease lease", "docs/a.md": "lease lease", "src/a.py": "the lease is kept in redis"})
+    assert found(search, tree, "lease")[0] == "src/a.py"
+
+
+def test_one_hit_per_file_and_never_more_than_the_limit(search: Search, tree: Tree) -> None:
+    tree.index({f"f{number}.py": f"lease number{number}" for number in range(30)})
+    listed = found(search, tree, "lease", limit=7)
+    assert len(listed) == len(set(listed)) == 7
+    assert len(found(search, tree, "lease", limit=100)) == 30
+
+
+def test_scores_fall_from_at_most_one(search: Search, tree: Tree) -> None:
+    tree.index({"a.py": "lease lease", "b.py": "lease and many other words here", "c.py": "nothing"})
+    scores = [hit.score for hit in hits(search, tree, "lease")]
+    assert scores == sorted(scores, reverse=True)
+    assert all(0 <= score <= 1 for score in scores)
+
+
+def test_a_changed_file_is_shown_as_indexed_and_marked_stale(search: Search, tree: Tree) -> None:
+    tree.index({"a.py": "take the lease", "b.py": "take the lease too"})
+    (tree.sources / "a.py").write_text("something else altogether")
+    assert {hit.path: (hit.stale, "lease" in hit.text) for hit in hits(search, tree, "lease")} == {
+        "a.py": (True, True),
+        "b.py": (False, True),
+    }
+
+
+def test_a_vanished_file_is_stale(search: Search, tree: Tree) -> None:
+    tree.index({"a.py": "take the lease"})
+    (tree.sources / "a.py").unlink()
+    assert [hit.stale for hit in hits(search, tree, "lease")] == [True]
+
+
+def test_a_file_that_became_a_folder_is_stale(search: Search, tree: Tree) -> None:
+    tree.index({"a.py": "take the lease"})
+    (tree.sources / "a.py").unlink()
+    (tree.sources / "a.py").mkdir()
+    assert [hit.stale for hit in hits(search, tree, "lease")] == [True]
+
+
+def test_a_question_without_any_word_answers_nothing(search: Search, tree: Tree) -> None:
+    tree.index({"a.py": "take the lease"})
+    assert found(search, tree, "?!") == []
+
+
+def test_many_projects_share_a_bounded_number_of_open_readers(
+    search: Search, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muniment.search.MAX_OPEN_PROJECTS", 1)
+    tree.index({"a.py": "take the lease"})
+    other = tree.project.model_copy(update={"id": "other-abc123"})
+    assert found(search, tree, "lease") == ["a.py"]
+    assert search.search(other, "lease").results == []
+    assert found(search, tree, "lease") == ["a.py"]
+    assert len(search._projects._open) == 1
+
+
+@pytest.mark.parametrize("question", ["", " \n", "x" * (MAX_QUESTION + 1)])
+def test_an_empty_or_endless_question_is_refused(search: Search, tree: Tree, question: str) -> None:
+    with pytest.raises(InvalidValue, match="query"):
+        search.search(tree.project, question)
+
+
+@pytest.mark.parametrize("limit", [0, -1, 101])
+def test_a_limit_out_of_range_is_refused(search: Search, tree: Tree, limit: int) -> None:
+    with pytest.raises(InvalidValue, match="limit"):
+        search.search(tree.project, "lease", limit)
+
+
+@pytest.mark.parametrize("wrong", [{"path_glob": "[z-a]"}, {"language": "klingon"}, {"kind": "tests"}])
+def test_a_filter_that_cannot_match_is_refused_by_name(search: Search, tree: Tree, wrong: dict[str, str]) -> None:
+    with pytest.raises(InvalidValue, match=next(iter(wrong))):
+        search.search(tree.project, "lease", **wrong)  # type: ignore[arg-type]
