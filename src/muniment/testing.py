@@ -2,12 +2,18 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 
 import numpy as np
 
+from muniment.datafolder import ProjectFolder
 from muniment.embedding import Vectors
+from muniment.lexical import LexicalReader
+from muniment.manifest import ManifestReader
+from muniment.sqlite import connect
+from muniment.vectors import VectorStore
 
 
 class ManualClock:
@@ -50,3 +56,38 @@ class HashedWordsEmbedder:
         # the name is part of the seed: another model gives other vectors, as in life
         seed = int.from_bytes(blake2b(f"{self.name}\0{word}".encode(), digest_size=8).digest(), "big")
         return np.random.default_rng(seed).standard_normal(self.dimensions).astype(np.float32)
+
+
+def render_index(folder: ProjectFolder, vectors: VectorStore) -> str:
+    """The whole state of an index as text, to compare two of them: ids, slots and times left out.
+
+    Names every disagreement of the three stores (manifest, lexical index, vectors) as a line beginning with ``!``.
+    """
+    manifest = ManifestReader.open(folder.manifest)
+    lexical = LexicalReader.open(folder.lexical)
+    if manifest is None or lexical is None:
+        return "no index"
+    held = vectors.slots(manifest.meta().collection or "none")
+    lines = [manifest.counters().model_dump_json()]
+    with closing(connect(folder.manifest)) as db:
+        rows = db.execute(
+            "SELECT f.path, f.size, hex(f.hash), f.skipped, f.error, f.chunks, f.pending FROM files f ORDER BY f.path"
+        ).fetchall()
+        lines += [" ".join(map(str, row)) for row in rows]
+        known: set[int] = set()
+        for path, chunk_id, start, end, symbol, slot, text_hash, embedded in db.execute(
+            """SELECT f.path, c.id, c.start_line, c.end_line, c.symbol, s.id, hex(s.text_hash), s.embedded
+               FROM chunks c JOIN files f ON f.id = c.file_id JOIN slots s ON s.id = c.slot
+               ORDER BY f.path, c.start_line, c.id"""
+        ):
+            known.add(chunk_id)
+            found = lexical.chunks([chunk_id]).get(chunk_id)
+            lines.append(f"  {path}:{start}-{end} {symbol} {text_hash} {embedded}")
+            if found is None or (found.path, found.start_line, found.end_line) != (path, start, end):
+                lines.append(f"! lexical index disagrees: {found}")
+            if embedded and slot not in held:
+                lines.append("! its vector is missing")
+    if lexical.num_chunks != len(known):
+        lines.append(f"! {lexical.num_chunks} chunks in the lexical index, {len(known)} in the manifest")
+    manifest.close()
+    return "\n".join(lines)

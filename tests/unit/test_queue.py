@@ -54,7 +54,12 @@ def test_a_request_is_a_queued_record_with_a_bell(fleet):
     project = make_project()
     requested = fleet.queue.request(project, JobRequest())
     job = fleet.queue.get(requested.job_id)
-    assert (job.status, job.kind, job.project, requested.joined) == (JobStatus.QUEUED, JobKind.RECONCILE, "alpha", False)
+    assert (job.status, job.kind, job.project, requested.joined) == (
+        JobStatus.QUEUED,
+        JobKind.RECONCILE,
+        "alpha",
+        False,
+    )
     assert fleet.queue.rings(project.id) == 1
     assert fleet.queue.projects_with_work() == [project.id]
     assert fleet.events(job.id) == [EventType.JOB_QUEUED]

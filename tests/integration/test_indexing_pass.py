@@ -1,0 +1,313 @@
+"""Passes over real files, on a real Valkey and a real Chroma: exact, incremental, and the same after every crash."""
+
+import fcntl
+import importlib.util
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from muniment.datafolder import ProjectFolder
+from muniment.errors import ChromaUnavailable, WriterBusy
+from muniment.indexing import Step, open_index, run_pass
+from muniment.jobs import JobKind
+from muniment.lexical import LexicalReader
+from muniment.manifest import ManifestReader
+from muniment.testing import HashedWordsEmbedder, render_index
+from muniment.vectors import VectorStore
+
+RUNNER = Path(__file__).with_name("pass_process.py")
+_spec = importlib.util.spec_from_file_location("pass_process", RUNNER)
+runner = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(runner)
+
+
+class Bench:
+    """A tree, an index folder and the means to run passes over them."""
+
+    def __init__(self, tmp_path, redis_url, chroma_url):
+        self.tree = tmp_path / "tree"
+        self.tree.mkdir()
+        self.redis_url, self.chroma_url = redis_url, chroma_url
+        self.project = runner.make_project(self.tree, id=f"demo-{secrets.token_hex(4)}")
+        self.folder = ProjectFolder(tmp_path / "projects" / self.project.id)
+        self.embedder = HashedWordsEmbedder(32)
+        self.tools = runner.make_tools(redis_url, chroma_url, embedder=self.embedder)
+        self.vectors = self.tools.vectors
+
+    def write(self, path, text):
+        target = self.tree / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+    def run(self, kind=JobKind.RECONCILE, paths=(), job_id="job-1", control=None, tools=None):
+        control = control or runner.KillAt(None)
+        with open_index(self.folder, self.project.id) as index:
+            return run_pass(self.project, runner.make_job(kind, paths, job_id), index, tools or self.tools, control)
+
+    def run_in_a_process(self, step=None, nth=1):
+        given = {
+            "tree": str(self.tree), "folder": str(self.folder.path), "redis": self.redis_url,
+            "chroma": self.chroma_url, "step": step, "nth": nth, "project_id": self.project.id,
+        }  # fmt: skip
+        return subprocess.run([sys.executable, str(RUNNER), json.dumps(given)], check=False, timeout=60).returncode
+
+    def state(self):
+        return render_index(self.folder, self.vectors)
+
+    def find(self, question):
+        reader = LexicalReader.open(self.folder.lexical)
+        return [hit.path for hit in reader.search(question, 10, path_glob=None, language=None, kind=None)]
+
+    def counters(self):
+        reader = ManifestReader.open(self.folder.manifest)
+        try:
+            return reader.counters()
+        finally:
+            reader.close()
+
+
+@pytest.fixture
+def bench(tmp_path, valkey_url, chroma_url):
+    bench = Bench(tmp_path, valkey_url, chroma_url)
+    for number in range(10):
+        bench.write(f"pkg/file{number}.py", f"def function_{number}():\n    return 'answer {number}'\n")
+    bench.write("README.md", "# Title\n\nIntroduction.\n\n## Usage\n\nCall it.\n")
+    bench.write("README.mdx", "# Another\n\nNot the same file.\n")
+    return bench
+
+
+def test_every_file_is_found_and_counted_after_the_first_pass(bench):
+    progress = bench.run()
+    counters = bench.counters()
+    assert counters.files_total == counters.files_lexical == counters.files_vector == 12
+    assert progress.files.done == 12
+    assert bench.find("function_7")[0] == "pkg/file7.py"
+    assert "!" not in bench.state()
+
+
+def test_a_second_pass_over_an_unchanged_tree_writes_nothing(bench):
+    bench.run()
+    before, calls = bench.state(), len(bench.embedder.calls)
+    lexical_before = {path.name: path.stat().st_mtime_ns for path in bench.folder.lexical.iterdir()}
+    progress = bench.run(job_id="job-2")
+    assert (progress.files.done, progress.chunks) == (12, 0)
+    assert bench.state() == before
+    assert len(bench.embedder.calls) == calls
+    changed = {path.name: path.stat().st_mtime_ns for path in bench.folder.lexical.iterdir()}
+    assert changed["meta.json"] == lexical_before["meta.json"]
+
+
+def test_changed_removed_and_emptied_files_are_as_on_disk_afterwards(bench):
+    bench.run()
+    bench.write("pkg/file1.py", "def replacement():\n    return 'other'\n")
+    (bench.tree / "README.md").unlink()
+    bench.write("pkg/file2.py", "")
+    bench.run()
+    assert bench.find("replacement") == ["pkg/file1.py"]
+    assert "pkg/file1.py" not in bench.find("function_1")
+    assert bench.find("introduction usage") == []
+    assert bench.find("Another same file")[0] == "README.mdx"
+    assert "pkg/file2.py" not in bench.find("function_2 answer")
+    assert bench.counters().files_lexical == 11
+    assert "!" not in bench.state()
+
+
+def test_a_renamed_file_is_found_under_its_new_name_without_being_embedded_again(bench):
+    bench.run()
+    calls = len(bench.embedder.calls)
+    (bench.tree / "pkg/file3.py").rename(bench.tree / "pkg/renamed.py")
+    bench.run()
+    assert bench.find("function_3")[0] == "pkg/renamed.py"
+    assert len(bench.embedder.calls) == calls
+
+
+def test_a_touched_file_is_read_but_not_indexed_again(bench):
+    bench.run()
+    os.utime(bench.tree / "README.md", ns=(1, 1))
+    control = runner.KillAt(None)
+    progress = bench.run(control=control)
+    assert progress.chunks == 0
+    assert control.seen[Step.MANIFEST_COMMITTED] == 1
+
+
+def test_unfit_files_are_counted_by_reason_and_the_job_completes(bench):
+    bench.write("logo.png", b"\x89PNG\0\0\0")
+    bench.write("huge.txt", "x" * 100_001)
+    bench.write("odd.txt", b"caf\xe9 " * 50)
+    (bench.tree / "loop").symlink_to(bench.tree)
+    progress = bench.run()
+    assert progress.files.skipped == {"binary": 1, "oversized": 1, "symlink": 1}
+    assert [(failure.path, failure.reason) for failure in progress.failures] == [("odd.txt", "undecodable")]
+    assert progress.with_errors
+    again = bench.run(job_id="job-2")
+    assert (again.files.skipped, again.files.failed) == (progress.files.skipped, 1)
+
+
+def test_a_root_that_is_away_empties_nothing_and_is_named(bench):
+    bench.run()
+    bench.tree.rename(bench.tree.with_name("unmounted"))
+    progress = bench.run()
+    assert progress.with_errors
+    assert [failure.path for failure in progress.failures] == ["."]
+    assert bench.counters().files_lexical == 12
+
+
+def test_dirty_paths_are_taken_and_forgotten(bench):
+    bench.run()
+    bench.write("pkg/new.py", "def brand_new(): ...\n")
+    (bench.tree / "README.md").unlink()
+    bench.tools.dirty.add(bench.project.id, ["pkg/new.py", "README.md"])
+    bench.run(JobKind.UPDATE)
+    assert bench.find("brand_new") == ["pkg/new.py"]
+    assert bench.tools.dirty.count(bench.project.id) == 0
+    assert bench.counters().files_total == bench.counters().files_lexical == 12
+
+
+def test_a_rewrite_that_size_and_time_do_not_show_is_seen_when_the_path_is_dirty(bench):
+    bench.run()
+    stat = (bench.tree / "pkg/file1.py").stat()
+    bench.write("pkg/file1.py", (bench.tree / "pkg/file1.py").read_text().replace("answer", "ANSWER"))
+    os.utime(bench.tree / "pkg/file1.py", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    bench.tools.dirty.add(bench.project.id, ["pkg/file1.py"])
+    assert bench.run(JobKind.UPDATE).chunks == 1
+
+
+def test_an_edit_during_a_pass_is_taken_at_its_next_batch(bench):
+    class EditAtPlan(runner.KillAt):
+        def reached(self, step):
+            super().reached(step)
+            if step == Step.PLANNED:
+                bench.write("late.py", "def written_meanwhile(): ...\n")
+                bench.tools.dirty.add(bench.project.id, ["late.py"])
+
+    bench.run(control=EditAtPlan(None))
+    assert bench.find("written_meanwhile") == ["late.py"]
+    assert bench.counters().files_total == bench.counters().files_vector == 13
+
+
+def test_an_update_of_one_folder_leaves_the_rest_alone(bench):
+    bench.run()
+    bench.write("pkg/file1.py", "def changed_inside(): ...\n")
+    bench.write("outside.py", "def elsewhere(): ...\n")
+    bench.run(JobKind.UPDATE, ["pkg"])
+    assert bench.find("changed_inside") == ["pkg/file1.py"]
+    assert bench.find("elsewhere") == []
+
+
+def test_a_reindex_reads_everything_and_never_lowers_what_is_found(bench):
+    bench.run()
+    found = []
+
+    class Look(runner.KillAt):
+        def reached(self, step):
+            super().reached(step)
+            found.append(len(bench.find("function answer")))
+
+    progress = bench.run(JobKind.REINDEX, job_id="job-2", control=Look(None))
+    assert progress.chunks >= 12
+    assert set(found) == {10}
+
+
+def test_files_that_no_longer_match_the_patterns_leave(bench):
+    bench.run()
+    bench.project = bench.project.model_copy(update={"watch_patterns": ["*.md"]})
+    bench.run()
+    assert bench.counters().files_total == bench.counters().files_lexical == 1
+
+
+def test_a_second_writer_is_refused_while_one_works(bench):
+    with (
+        open_index(bench.folder, bench.project.id),
+        pytest.raises(WriterBusy, match=bench.project.id),
+        open_index(bench.folder, bench.project.id),
+    ):
+        pass
+
+
+CRASHES = [
+    (Step.PLANNED, 1),
+    (Step.BATCH_READ, 2),
+    (Step.BATCH_NOTED, 2),
+    (Step.LEXICAL_COMMITTED, 2),
+    (Step.MANIFEST_COMMITTED, 2),
+    (Step.VECTORS_MARKED, 1),
+    (Step.FINISHED, 1),
+]
+
+
+@pytest.mark.parametrize(("step", "nth"), CRASHES)
+def test_a_pass_killed_at_any_step_ends_as_an_undisturbed_one(bench, step, nth):
+    bench.run()
+    undisturbed = bench.state()
+    shutil.rmtree(bench.folder.path)
+    bench.vectors.drop(f"{bench.project.id}-{bench.embedder.name}")
+    assert bench.run_in_a_process(step, nth) == -signal.SIGKILL
+    with bench.folder.writer_lock.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nothing is left locked
+    bench.run()
+    assert bench.state() == undisturbed
+
+
+def test_a_file_of_a_killed_batch_that_vanishes_before_the_next_pass_leaves_no_phantom(bench):
+    assert bench.run_in_a_process(Step.LEXICAL_COMMITTED, 1) == -signal.SIGKILL
+    shutil.rmtree(bench.tree / "pkg")
+    bench.run()
+    assert bench.find("function answer") == []
+    assert "!" not in bench.state()
+
+
+def test_a_lost_collection_is_filled_again_from_the_lexical_index(bench):
+    bench.run()
+    before = bench.state()
+    bench.vectors.drop(f"{bench.project.id}-{bench.embedder.name}")
+    assert "! its vector is missing" in bench.state()
+    bench.run()
+    assert bench.state() == before
+
+
+@pytest.mark.parametrize("lost", ["manifest.sqlite", "lexical"])
+def test_a_lost_store_of_the_project_is_built_anew(bench, lost):
+    bench.run()
+    before = bench.state()
+    target = bench.folder.path / lost
+    shutil.rmtree(target) if target.is_dir() else target.unlink()
+    bench.run()
+    assert bench.state() == before
+
+
+def test_a_damaged_manifest_is_built_anew(bench):
+    bench.run()
+    before = bench.state()
+    bench.folder.manifest.write_bytes(b"this is no database" * 100)
+    for suffix in ("-wal", "-shm"):
+        bench.folder.path.joinpath(bench.folder.manifest.name + suffix).unlink(missing_ok=True)
+    bench.run()
+    assert bench.state() == before
+
+
+def test_without_chroma_everything_is_searchable_by_words_and_the_error_says_so(bench, monkeypatch):
+    monkeypatch.setattr("muniment.indexing.vector_stage.PATIENCE_SECONDS", 0.0)
+    away = runner.make_tools(bench.redis_url, "", vectors=VectorStore("http://127.0.0.1:9"), embedder=bench.embedder)
+    with pytest.raises(ChromaUnavailable, match=r"127\.0\.0\.1:9"):
+        bench.run(tools=away)
+    assert bench.find("function_7")[0] == "pkg/file7.py"
+    bench.run()
+    assert "!" not in bench.state()
+    assert bench.counters().files_vector == 12
+
+
+def test_progress_never_goes_back(bench):
+    control = runner.KillAt(None)
+    bench.run(control=control)
+    done = [report.files.done for report in control.reports]
+    percent = [report.percent for report in control.reports]
+    assert done == sorted(done)
+    assert percent == sorted(percent)
+    assert {report.phase for report in control.reports} == {"scan", "lexical", "vectors", "finish"}

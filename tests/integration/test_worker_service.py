@@ -1,0 +1,262 @@
+"""The worker service as real processes: serialised per project, side by side between projects, and unkillable."""
+
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import psutil
+import pytest
+from redis import Redis
+
+from muniment.bus import Bus
+from muniment.datafolder import DataFolder
+from muniment.dirty import DirtyPaths
+from muniment.events import EventType
+from muniment.jobs import JobKind, JobRequest, JobStatus
+from muniment.leases import Lease, Leases
+from muniment.manifest import ManifestReader
+from muniment.projects import ProjectStore
+from muniment.queue import JobQueue
+from muniment.redis_client import connect, queue_name
+from muniment.testing import render_index
+from muniment.vectors import VectorStore
+
+NOW = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+class Fleet:
+    """Supervisors over one data folder, and the gateway's side of the queue."""
+
+    def __init__(self, tmp_path, redis_url, chroma_url):
+        self.folder = DataFolder(tmp_path / "data")
+        self.tmp_path, self.chroma_url = tmp_path, chroma_url
+        self.connections = connect(redis_url)
+        self.bus = Bus(self.connections.records)
+        self.leases = Leases(self.connections.records, seconds=3, max_running=3)
+        self.queue = JobQueue(self.connections, self.bus, self.leases)
+        self.queue.mark_epoch()
+        self.dirty = DirtyPaths(self.connections.records)
+        self.projects = ProjectStore(self.folder.server_db)
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("MUNIMENT_")},
+            "MUNIMENT_DATA_DIR": str(self.folder.path),
+            "MUNIMENT_REDIS_URL": redis_url,
+            "MUNIMENT_CHROMA_URL": chroma_url,
+            "MUNIMENT_LEASE_SECONDS": "3",
+            "MUNIMENT_BATCH_FILES": "5",
+        }
+        self.supervisors = []
+
+    def start(self):
+        with (self.tmp_path / "worker.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "muniment_worker"], env=self.environment, stdout=log, stderr=log
+            )
+        self.supervisors.append(process)
+        return psutil.Process(process.pid)
+
+    def stop(self):
+        family = [child for root in self.supervisors for child in self.family(root.pid)]
+        for process in self.supervisors:
+            process.terminate()
+        for process in self.supervisors:
+            process.wait(timeout=20)
+        _, alive = psutil.wait_procs(family, timeout=5)
+        self.connections.close()
+        assert alive == []
+
+    @staticmethod
+    def family(pid):
+        try:
+            return psutil.Process(pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+
+    def project(self, name, files):
+        tree = self.tmp_path / name
+        tree.mkdir()
+        for number in range(files):
+            (tree / f"file{number}.py").write_text(f"def {name}_{number}():\n    return {number}\n")
+        project, _ = self.projects.add_or_update(
+            name, watch_paths=[str(tree)], watch_patterns=None, watch_exclude=None, watch=None, now=NOW
+        )
+        return project
+
+    def request(self, project, kind=JobKind.RECONCILE):
+        return self.queue.request(project, JobRequest(kind=kind)).job_id
+
+    def counters(self, project):
+        reader = ManifestReader.open(self.folder.project(project.id).manifest)
+        if reader is None:
+            return None
+        try:
+            return reader.counters()
+        finally:
+            reader.close()
+
+    def in_the_middle(self, project):
+        counters = self.counters(project)
+        return counters is not None and 0 < counters.files_lexical < counters.files_total
+
+    def state(self, project):
+        return render_index(self.folder.project(project.id), VectorStore(self.chroma_url))
+
+    def is_complete(self, project, files):
+        counters = self.counters(project)
+        assert "!" not in self.state(project)
+        return counters.files_lexical == counters.files_vector == counters.files_total == files
+
+
+@pytest.fixture
+def fleet(tmp_path, valkey_url, chroma_url):
+    fleet = Fleet(tmp_path, valkey_url, chroma_url)
+    yield fleet
+    fleet.stop()
+
+
+def ended(fleet, job_id, status=JobStatus.COMPLETED):
+    return lambda: fleet.queue.get(job_id).status == status
+
+
+def test_a_queued_job_runs_to_its_end_and_tells(fleet, until):
+    project = fleet.project("alpha", 20)
+    fleet.start()
+    job_id = fleet.request(project)
+    until(ended(fleet, job_id), 30)
+    assert fleet.is_complete(project, 20)
+    told = [event.type for event in fleet.bus.job_events(job_id)]
+    assert told == [EventType.JOB_QUEUED, EventType.INDEX_STARTED, EventType.INDEX_COMPLETE]
+    assert fleet.leases.holder(project.id) is None
+
+
+def test_two_projects_run_side_by_side_and_one_never_twice(fleet, until):
+    alpha, beta = fleet.project("alpha", 300), fleet.project("beta", 300)
+    fleet.start()
+    fleet.start()
+    first = fleet.request(alpha)
+    until(lambda: fleet.queue.get(first).status == JobStatus.RUNNING, 30)
+    second, other = fleet.request(alpha), fleet.request(beta)
+    until(lambda: fleet.queue.get(other).status == JobStatus.RUNNING and fleet.in_the_middle(alpha), 30)
+    assert fleet.queue.get(second).blocked_by == first
+    for job_id in (first, second, other):
+        until(ended(fleet, job_id), 60)
+    jobs = [fleet.queue.get(job_id) for job_id in (first, second)]
+    assert jobs[0].finished_at <= jobs[1].started_at
+    assert fleet.is_complete(alpha, 300)
+    assert fleet.is_complete(beta, 300)
+
+
+def test_a_job_waits_while_all_slots_are_taken_and_runs_when_one_is_free(fleet, until):
+    held = [fleet.leases.acquire(f"other-{number}", f"someone-{number}") for number in range(3)]
+    assert all(isinstance(lease, Lease) for lease in held)
+    fleet.environment["MUNIMENT_MAX_RUNNING"] = "3"
+    project = fleet.project("alpha", 3)
+    fleet.start()
+    job_id = fleet.request(project)
+    until(lambda: all(fleet.leases.renew(lease) for lease in held) and fleet.queue.get(job_id).blocked_by, 10)
+    fleet.leases.release(held[0])
+    until(ended(fleet, job_id), 30)
+
+
+VICTIMS = ["horse", "worker", "supervisor"]
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_whichever_process_is_killed_the_job_completes_once(fleet, until, victim):
+    project = fleet.project("alpha", 400)
+    supervisor = fleet.start()
+    job_id = fleet.request(project)
+    until(lambda: fleet.in_the_middle(project), 30)
+    worker = supervisor.children()[0]
+    horse = worker.children()[0]
+    before = [worker, horse]
+    {"horse": horse, "worker": worker, "supervisor": supervisor}[victim].kill()
+    doomed = before if victim != "horse" else [horse]
+    _, alive = psutil.wait_procs(doomed, timeout=5)
+    assert alive == []
+    if victim == "supervisor":
+        fleet.start()
+    until(ended(fleet, job_id), 60)
+    assert fleet.queue.get(job_id).attempt == 2
+    assert fleet.is_complete(project, 400)
+    told = [event.type for event in fleet.bus.job_events(job_id)]
+    assert told.count(EventType.INDEX_COMPLETE) == 1
+
+
+def test_a_worker_that_is_told_to_stop_puts_its_job_back_and_another_goes_on(fleet, until):
+    project = fleet.project("alpha", 400)
+    supervisor = fleet.start()
+    job_id = fleet.request(project)
+    until(lambda: fleet.in_the_middle(project), 30)
+    supervisor.send_signal(signal.SIGTERM)
+    supervisor.wait(timeout=10)
+    job = fleet.queue.get(job_id)
+    assert (job.status, job.attempt) == (JobStatus.QUEUED, 0)
+    assert fleet.leases.holder(project.id) is None
+    done = fleet.counters(project).files_lexical
+    assert 0 < done < 400
+    fleet.start()
+    until(ended(fleet, job_id), 60)
+    assert fleet.queue.get(job_id).attempt == 1
+    assert fleet.is_complete(project, 400)
+
+
+def test_a_stopped_worker_revived_after_its_lease_ran_out_writes_nothing_more(fleet, until):
+    project = fleet.project("alpha", 400)
+    supervisor = fleet.start()
+    job_id = fleet.request(project)
+    until(lambda: fleet.in_the_middle(project), 30)
+    worker = supervisor.children()[0]
+    horse = worker.children()[0]
+    for process in (horse, worker, supervisor):
+        process.suspend()
+    until(lambda: fleet.leases.holder(project.id) is None, 10)
+    fleet.start()
+    # the flock is still held by the stopped process: nobody writes beside it
+    until(lambda: fleet.queue.get(job_id).attempt >= 1 and fleet.leases.holder(project.id) is not None, 20)
+    for process in (supervisor, worker, horse):
+        process.resume()
+    horse.wait(timeout=20)
+    until(ended(fleet, job_id), 60)
+    assert fleet.is_complete(project, 400)
+
+
+def test_after_redis_was_wiped_every_project_reconciles(fleet, until):
+    project = fleet.project("alpha", 5)
+    fleet.start()
+    until(ended(fleet, fleet.request(project)), 30)
+    (fleet.tmp_path / "alpha" / "new.py").write_text("def added_meanwhile(): ...\n")
+    with Redis.from_url(fleet.connections.url) as redis:
+        redis.flushall()
+    until(lambda: fleet.counters(project).files_vector == 6, 30)
+    assert fleet.is_complete(project, 6)
+
+
+def test_a_lost_bell_is_rung_again(fleet, until):
+    project = fleet.project("alpha", 3)
+    job_id = fleet.request(project)
+    fleet.connections.rq.delete(f"rq:queue:{queue_name(project.id)}")
+    fleet.start()
+    until(ended(fleet, job_id), 30)
+
+
+def test_a_job_of_a_project_that_is_gone_fails_with_the_reason(fleet, until):
+    project = fleet.project("alpha", 3)
+    fleet.projects.remove(project.id)
+    fleet.start()
+    job_id = fleet.request(project)
+    until(ended(fleet, job_id, JobStatus.FAILED), 30)
+    assert fleet.queue.get(job_id).error.code == "unknown_project"
+
+
+def test_a_job_that_keeps_killing_its_worker_fails_with_what_to_do(fleet, until):
+    fleet.environment["MUNIMENT_MAX_ATTEMPTS"] = "1"
+    project = fleet.project("alpha", 400)
+    supervisor = fleet.start()
+    job_id = fleet.request(project)
+    until(lambda: fleet.in_the_middle(project), 30)
+    supervisor.children()[0].children()[0].kill()
+    until(ended(fleet, job_id, JobStatus.FAILED), 30)
+    assert fleet.queue.get(job_id).error.code == "attempts_exhausted"
