@@ -112,6 +112,16 @@ class BadRequest(MunimentError):
         super().__init__(detail=detail)
 
 
+class RequestTooLarge(MunimentError):
+    code = "request_too_large"
+    http_status = 413
+    message = "The request's body is larger than {limit:,} bytes."
+    remedy = "Send less at once."
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit=limit)
+
+
 # --- what the caller asked for cannot be ------------------------------------------------------------------------
 
 
@@ -281,6 +291,17 @@ class ChromaUnavailable(MunimentError):
 
     def __init__(self, url: str, detail: str) -> None:
         super().__init__(url=url, detail=detail)
+
+
+class VectorsTooSlow(MunimentError):
+    code = "vectors_too_slow"
+    http_status = 503
+    retryable = True
+    message = "The vector store did not answer within {milliseconds} ms."
+    remedy = "This answer is by words alone; ask again when less is being indexed."
+
+    def __init__(self, milliseconds: int) -> None:
+        super().__init__(milliseconds=milliseconds)
 
 
 class ServerUnavailable(MunimentError):

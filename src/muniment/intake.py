@@ -1,6 +1,7 @@
 """Takes requests for indexing: validates, writes, rings and answers. No disk walk, so the answer comes at once."""
 
 import os
+import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -115,31 +116,40 @@ class Intake:
         return list(dict.fromkeys(resolved))
 
     def _folder(self, path: str) -> Path:
-        given = Path(path).expanduser()
         if "\0" in path:
             raise InvalidValue("watch_paths", path, "it contains a NUL character")
+        try:
+            given = Path(path).expanduser()
+        except RuntimeError as error:  # ~ of a user that the server does not know
+            raise PathNotFound(path) from error
         if not given.is_absolute():
             raise PathNotAbsolute(path)
         # resolved before it is compared: a symlink below a root may lead anywhere
         real = Path(os.path.realpath(given))
         if not any(real.is_relative_to(root) for root in self._roots):
             raise PathOutsideRoots(path, map(str, self._roots))
-        if not real.exists():
-            raise PathNotFound(path)
-        if not real.is_dir():
+        try:
+            mode = real.stat().st_mode
+        except PermissionError as error:
+            raise PathUnreadable(path) from error
+        except OSError as error:  # also a name too long, or a loop of symlinks
+            raise PathNotFound(path) from error
+        if not stat.S_ISDIR(mode):
             raise PathNotAFolder(path)
         if not os.access(real, os.R_OK | os.X_OK):
             raise PathUnreadable(path)
         return real
 
     def _inside(self, project: Project, path: str) -> str:
+        if "\0" in path:
+            raise PathOutsideProject(path, project.name)
         if path.startswith("/"):
             found = indexed_path(Path(os.path.normpath(path)), project.watch_paths)
             found = found if found is not None else indexed_path(Path(os.path.realpath(path)), project.watch_paths)
         else:
             found = os.path.normpath(path)
             found = None if found.split("/")[0] == ".." else found
-        if found is None or "\0" in path:
+        if found is None:
             raise PathOutsideProject(path, project.name)
         return "" if found == "." else found
 

@@ -15,7 +15,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from muniment.bus import Bus
-from muniment.errors import ErrorBody, UnknownJob
+from muniment.errors import ErrorBody, InvalidValue, UnknownJob
 from muniment.events import Event, EventType
 from muniment.jobs import (
     TERMINAL,
@@ -268,6 +268,8 @@ class JobQueue:
         after: tuple[int, str] | None = None
         if cursor:
             created, _, last_id = cursor.partition(":")
+            if not created.isdecimal() or not last_id:
+                raise InvalidValue("cursor", cursor, "it is not one that a page of jobs gave")
             start, after = int(created), (int(created), last_id)
         pairs = self._redis.zrevrangebyscore(key, start, "-inf", withscores=True)
         for job_id, score in pairs:

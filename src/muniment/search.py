@@ -7,6 +7,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,21 +16,23 @@ from typing import Final
 from pydantic import BaseModel, Field
 
 from muniment.datafolder import DataFolder, ProjectFolder
-from muniment.embedding import Embedder
-from muniment.errors import ChromaUnavailable, InvalidValue, LexicalIndexDamaged
+from muniment.embedding import Embedder, Vectors
+from muniment.errors import ChromaUnavailable, InvalidValue, LexicalIndexDamaged, VectorsTooSlow
 from muniment.identifiers import question_tokens
 from muniment.languages import LANGUAGES, Kind, kind_of, language_of
 from muniment.lexical import LexicalChunk, LexicalReader, glob_pattern
 from muniment.manifest import ManifestReader
 from muniment.project import Project, absolute_path
 from muniment.ranking import Candidate, rank
-from muniment.vectors import VectorStore
+from muniment.vectors import VectorHit, VectorStore
 
 MAX_LIMIT: Final = 100
 MAX_QUESTION: Final = 10_000
 MAX_OPEN_PROJECTS: Final = 64
 FILES_RANKED: Final = 60  # at least so many files of each list are fused: demotion must be able to move files up
 SLOTS_ASKED: Final = 60
+VECTOR_PATIENCE: Final = 0.06  # seconds
+VECTOR_QUERIES: Final = 8  # at once; more wait, and give up when their patience ends
 SLOTS_ASKED_FILTERED: Final = 300  # the vector store cannot filter quickly, so more is asked and sifted here
 
 
@@ -159,12 +162,18 @@ def _inode(path: Path) -> int:
 class Search:
     """Searches the files of any project in the data folder."""
 
-    def __init__(self, folder: DataFolder, vectors: VectorStore, embedder: Embedder) -> None:
+    def __init__(
+        self, folder: DataFolder, vectors: VectorStore, embedder: Embedder, patience: float = VECTOR_PATIENCE
+    ) -> None:
+        """``patience``: seconds that the vectors may take; then the answer is by words alone, and says so."""
         self._projects = _OpenProjects(folder)
         self._vectors = vectors
         self._embedder = embedder
+        self._patience = patience
+        self._asking = ThreadPoolExecutor(max_workers=VECTOR_QUERIES, thread_name_prefix="vectors")
 
     def close(self) -> None:
+        self._asking.shutdown(wait=False, cancel_futures=True)
         self._projects.close()
 
     def search(
@@ -208,7 +217,7 @@ class Search:
         meaning = None
         try:
             meaning = self._by_meaning(opened.manifest, question, filters)
-        except ChromaUnavailable as error:
+        except (ChromaUnavailable, VectorsTooSlow) as error:
             degraded.append(str(error))
         chosen = rank(words, meaning, question_tokens(question))
         # a few more than wanted: a commit in between may have replaced some
@@ -223,10 +232,7 @@ class Search:
         if manifest is None or collection is None or not vector.any():
             return None
         matches = filters.matcher()
-        near = {
-            hit.slot: hit
-            for hit in self._vectors.query(collection, vector, SLOTS_ASKED_FILTERED if matches else SLOTS_ASKED)
-        }
+        near = {hit.slot: hit for hit in self._nearest(collection, vector, matches is not None)}
         candidates = [
             Candidate(chunk.path, chunk.chunk_id, kind_of(chunk.path), 1.0 - near[chunk.slot].distance)
             for chunk in manifest.slot_chunks(list(near))
@@ -234,6 +240,16 @@ class Search:
             if chunk.text_hash == near[chunk.slot].text_hash and (matches is None or matches(chunk.path))
         ]
         return sorted(candidates, key=lambda candidate: -candidate.score)
+
+    def _nearest(self, collection: str, vector: Vectors, filtered: bool) -> list[VectorHit]:
+        # while a pass upserts, Chroma lets a query wait for all that was written: a second or more at times
+        slots = SLOTS_ASKED_FILTERED if filtered else SLOTS_ASKED
+        asked = self._asking.submit(self._vectors.query, collection, vector, slots)
+        try:
+            return asked.result(self._patience)
+        except TimeoutError:
+            asked.cancel()
+            raise VectorsTooSlow(round(self._patience * 1000)) from None
 
 
 def _check(question: str, limit: int) -> None:

@@ -28,7 +28,8 @@ def user_runtime_dir() -> Path | None:
 class Settings(BaseSettings):
     """Each field is read from ``MUNIMENT_<NAME>``; its description is the documentation (docs/settings.md)."""
 
-    model_config = SettingsConfigDict(env_prefix="MUNIMENT_", frozen=True)
+    # empty is unset: compose files and shells hand on variables that nobody has set as empty ones
+    model_config = SettingsConfigDict(env_prefix="MUNIMENT_", env_ignore_empty=True, frozen=True)
 
     data_dir: Path = Field(default_factory=default_data_dir, description="Folder that holds every store of ours.")
     redis_url: str | None = Field(None, description="Redis or Valkey to use; unset: `muniment up` starts its own.")
@@ -85,7 +86,7 @@ class Settings(BaseSettings):
     def _long_enough(cls, value: str | None) -> str | None:
         if value is not None and len(value) < MIN_TOKEN_LENGTH:
             raise InvalidValue("MUNIMENT_TOKEN", "***", f"it has fewer than {MIN_TOKEN_LENGTH} characters")
-        return value or None
+        return value
 
     @property
     def folder(self) -> DataFolder:

@@ -45,6 +45,14 @@ def test_an_unexpected_error_tells_nothing_of_the_inside(
     assert "hunter2" not in answer.text
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_that_is_too_large_is_not_read(api: TestClient, chunked: bool) -> None:
+    megabyte = b" " * 1_000_000
+    body = (megabyte for _ in range(5)) if chunked else megabyte * 5
+    answer = api.post("/api/v1/projects", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (413, "request_too_large")
+
+
 def test_a_long_wrong_value_is_shortened(api: TestClient) -> None:
     answer = api.get("/api/v1/jobs", params={"status": "x" * 5000})
     assert answer.status_code == 422

@@ -1,17 +1,19 @@
 """Live events: one subscription, many readers."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import pytest
+from starlette.types import Message
 
 from muniment.bus import Replay
 from muniment.events import Event, EventType
 from muniment_api import feed as feeds
+from muniment_api import sse
 from muniment_api.feed import QUEUE_LENGTH, Feed, every_event
-from muniment_api.sse import frames
+from muniment_api.sse import EventStream, frames
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -27,6 +29,7 @@ class FakeListener:
     def __init__(self, *scripts: list[Event]) -> None:
         self.scripts = list(scripts)
         self.kept = Replay([], complete=True)
+        self.failure: Exception = ConnectionResetError("the server went away")
 
     @asynccontextmanager
     async def subscribed(self) -> AsyncIterator[AsyncIterator[Event]]:
@@ -35,7 +38,7 @@ class FakeListener:
                 await asyncio.Event().wait()
             for one in self.scripts.pop(0):
                 yield one
-            raise ConnectionResetError("the server went away")
+            raise self.failure
 
         yield told()
 
@@ -137,3 +140,49 @@ async def test_a_stream_that_ends_leaves_no_reader_behind() -> None:
     feed = Feed(listener)
     await texts(feed, listener, None, [])
     assert not feed._readers
+
+
+async def test_an_event_that_cannot_be_read_does_not_end_the_feed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "FIRST_PAUSE", 0.001)
+    listener = FakeListener([event(1)], [event(2)])
+    listener.failure = ValueError("not an event")
+    feed = Feed(listener)
+    with feed.reader() as reader:
+        running = asyncio.create_task(feed.run())
+        assert names(await take(reader, 4)) == ["resync", "1-0", "resync", "2-0"]
+        running.cancel()
+        await asyncio.wait({running})
+
+
+async def sent_to(client: Callable[[Message], Awaitable[None]]) -> None:
+    """Runs a stream that tells nothing by itself against a client, until it ends."""
+    stream = EventStream(frames(Feed(FakeListener()), FakeListener(), every_event, None))
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    await asyncio.wait_for(stream({"type": "http", "method": "GET"}, receive, client), 10)
+
+
+async def test_a_client_that_takes_nothing_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "SEND_SECONDS", 0.01)
+
+    async def takes_only_the_headers(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+    await sent_to(takes_only_the_headers)
+
+
+async def test_a_silent_stream_is_kept_alive_by_comments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "KEEPALIVE_SECONDS", 0.01)
+    seen: list[bytes] = []
+
+    async def leaves_after_the_third(message: Message) -> None:
+        seen.append(message.get("body", b"").strip())
+        if len(seen) == 4:
+            raise sse.SendTimeoutError
+
+    await sent_to(leaves_after_the_third)
+    assert seen == [b"", b": listening\r\nretry: 1000", b": keepalive", b": keepalive"]

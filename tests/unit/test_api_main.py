@@ -13,6 +13,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.Monke
     monkeypatch.setenv("MUNIMENT_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("MUNIMENT_REDIS_URL", "redis://127.0.0.1:9")
     monkeypatch.setenv("MUNIMENT_CHROMA_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("MUNIMENT_PORT", "0")  # the default one may be in use here
     return monkeypatch
 
 

@@ -85,6 +85,9 @@ def test_status_of_a_project_that_was_never_scanned(api: TestClient, alpha: dict
         ({"name": "x", "watch_path": ["/tmp"]}, "invalid_value", "watch_path is ['/tmp']"),
         ({"name": "x", "watch_paths": "/tmp"}, "invalid_value", "watch_paths is '/tmp'"),
         ({"name": "x", "watch_paths": [7]}, "invalid_value", "watch_paths.0 is 7"),
+        ({"name": "x", "watch_paths": ["{roots}/\0"]}, "invalid_value", "NUL"),
+        ({"name": "x", "watch_paths": ["~nobody-of-this-name/x"]}, "path_not_found", "~nobody"),
+        ({"name": "x", "watch_paths": ["{roots}/" + "x" * 300]}, "path_not_found", "xxx"),
     ],
 )
 def test_bad_input_names_the_value_and_the_remedy(
@@ -101,9 +104,15 @@ def test_bad_input_names_the_value_and_the_remedy(
     assert answer.json()["remedy"]
 
 
+def test_half_a_surrogate_pair_is_refused(api: TestClient) -> None:
+    answer = api.post(PROJECTS, content=rb'{"name": "\ud800"}', headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_value")
+    assert "no text" in answer.json()["message"]
+
+
 def test_a_body_that_is_no_json_is_refused_in_the_same_shape(api: TestClient) -> None:
     answer = api.post(PROJECTS, content=b'{"name": ', headers={"Content-Type": "application/json"})
-    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_value")
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
     assert "it is not JSON" in answer.json()["message"]
 
 
@@ -117,8 +126,9 @@ def test_a_job_for_a_project_that_has_one_waiting_joins_it(
 
 
 @pytest.mark.usefixtures("alpha")
-def test_a_path_outside_the_project_starts_no_job(api: TestClient) -> None:
-    answer = api.post(f"{PROJECTS}/alpha/jobs", json={"kind": "update", "paths": ["../beta"]})
+@pytest.mark.parametrize("path", ["../beta", "a/../../b", "/etc", "\0", "/etc/\0"])
+def test_a_path_outside_the_project_starts_no_job(api: TestClient, path: str) -> None:
+    answer = api.post(f"{PROJECTS}/alpha/jobs", json={"kind": "update", "paths": [path]})
     assert (answer.status_code, answer.json()["code"]) == (422, "path_outside_project")
 
 

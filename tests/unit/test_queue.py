@@ -7,7 +7,7 @@ from fakeredis import FakeRedis, FakeServer
 
 from muniment.bus import Bus
 from muniment.dirty import DirtyPaths
-from muniment.errors import InternalError, UnknownJob
+from muniment.errors import InternalError, InvalidValue, UnknownJob
 from muniment.events import EventType
 from muniment.jobs import JobKind, JobRequest, JobStatus, Progress
 from muniment.leases import Denied, Lease, Leases
@@ -247,3 +247,8 @@ def test_dirty_paths_are_taken_oldest_first(fleet):
 def test_a_wiped_server_is_noticed_once(fleet):
     assert fleet.queue.mark_epoch()
     assert not fleet.queue.mark_epoch()
+
+
+def test_a_cursor_that_no_page_gave_is_refused(fleet):
+    with pytest.raises(InvalidValue, match="nonsense"):
+        fleet.queue.list(cursor="nonsense")

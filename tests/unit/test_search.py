@@ -1,11 +1,12 @@
 """One question, one ranked list; what is away makes the answer poorer, never an error."""
 
 import shutil
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -100,7 +101,7 @@ def tree(tmp_path: Path) -> Tree:
 
 @pytest.fixture
 def search(tree: Tree) -> Iterator[Search]:
-    search = Search(tree.data, cast(VectorStore, tree.vectors), EMBEDDER)
+    search = Search(tree.data, cast(VectorStore, tree.vectors), EMBEDDER, patience=10.0)
     yield search
     search.close()
 
@@ -269,3 +270,22 @@ def test_a_limit_out_of_range_is_refused(search: Search, tree: Tree, limit: int)
 def test_a_filter_that_cannot_match_is_refused_by_name(search: Search, tree: Tree, wrong: dict[str, str]) -> None:
     with pytest.raises(InvalidValue, match=next(iter(wrong))):
         search.search(tree.project, "lease", **wrong)  # type: ignore[arg-type]
+
+
+def test_vectors_that_take_too_long_leave_an_answer_by_words_that_says_so(tree: Tree) -> None:
+    tree.index({"lease.py": "take the lease"})
+    answered = threading.Event()
+    query = tree.vectors.query
+
+    def stuck(*arguments: Any) -> list[VectorHit]:
+        answered.wait(10)
+        return query(*arguments)
+
+    tree.vectors.query = stuck  # type: ignore[method-assign]
+    search = Search(tree.data, cast(VectorStore, tree.vectors), EMBEDDER, patience=0.01)
+    outcome = search.search(tree.project, "lease")
+    answered.set()
+    search.close()
+    assert [hit.path for hit in outcome.results] == ["lease.py"]
+    assert len(outcome.degraded) == 1
+    assert "10 ms" in outcome.degraded[0]

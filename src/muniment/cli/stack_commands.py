@@ -28,7 +28,7 @@ def describe(state: StackState, settings: Settings) -> str:
     """Where everything is, for a person."""
     lines = [
         f"  MCP         {state.url}/mcp",
-        f"  REST        {state.url}/api/v1   (OpenAPI: {state.url}/docs)",
+        f"  REST        {state.url}/api/v1   (OpenAPI: {state.url}/openapi.json)",
         f"  Dashboard   {state.url}/",
         f"  RQ (ops)    {state.ops_url}/",
         f"  Data, logs  {state.data_dir}",

@@ -1,0 +1,76 @@
+"""The application: REST, MCP and dashboard over the same services."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+
+import muniment
+from muniment_api import errors
+from muniment_api.access_control import AccessControl, known_names
+from muniment_api.dashboard import mount_dashboard
+from muniment_api.deps import Services
+from muniment_api.gateway import mount_mcp
+from muniment_api.routes import events, health, jobs, memories, projects, search
+
+log = logging.getLogger(__name__)
+
+DESCRIPTION = """\
+One shared, live index of a team's repositories and a common memory for its agents. Nobody waits for indexing: what
+takes long is a job, and every answer says how complete and how fresh the index is.
+
+`{p}` takes the name or the id of a project. Lists are `{items, next}`; errors are `{code, message, remedy}`. Where the
+server has a token, every request but `/healthz` and `/readyz` carries `Authorization: Bearer <token>`.
+"""
+
+
+def create_app(services: Services) -> FastAPI:
+    app = FastAPI(
+        title="Muniment",
+        version=muniment.__version__,
+        summary=muniment.__doc__,
+        description=DESCRIPTION,
+        docs_url=None,  # both pages would load their scripts from elsewhere
+        redoc_url=None,
+        lifespan=_lifespan,
+        generate_unique_id_function=_operation_id,
+    )
+    app.state.services = services
+    app.add_middleware(AccessControl, token=services.token, names=known_names(services.settings))
+    errors.install(app)
+    # not on the application: there it would answer in its own words, around all of ours
+    api = APIRouter(prefix="/api/v1", responses=errors.RESPONSES, max_body_size=errors.MAX_BODY)
+    for part in (projects, search, memories, jobs, events):
+        api.include_router(part.router)
+    app.include_router(api)
+    app.include_router(health.router)
+    mount_dashboard(app)
+    app.state.mcp = mount_mcp(app, services)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    services: Services = app.state.services
+    feed = asyncio.create_task(services.feed.run(), name="feed")
+    feed.add_done_callback(_died)
+    try:
+        async with app.state.mcp.session_manager.run():
+            services.preload()
+            yield
+    finally:
+        feed.cancel()
+        await asyncio.wait({feed})
+        await services.close()
+
+
+def _died(feed: asyncio.Task[None]) -> None:
+    if not feed.cancelled():
+        log.critical("live events ended", exc_info=feed.exception())

@@ -1,0 +1,141 @@
+"""The composition root of the gateway: everything a route or a tool uses, built once and passed on."""
+
+import contextlib
+import logging
+import threading
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from muniment.access import resolve_token
+from muniment.bus import Bus, Listener
+from muniment.dirty import DirtyPaths
+from muniment.embedding import Embedder
+from muniment.embedding.minilm import MiniLmEmbedder
+from muniment.embedding.static import StaticEmbedder
+from muniment.errors import ChromaUnavailable, InvalidValue, ModelUnavailable, NotConfigured
+from muniment.intake import Intake
+from muniment.leases import Leases
+from muniment.memory import MemoryStore
+from muniment.project import Project
+from muniment.projects import ProjectStore
+from muniment.queue import JobQueue, utc_now
+from muniment.redis_client import Connections, connect
+from muniment.search import Search
+from muniment.settings import Settings
+from muniment.status import StatusReader
+from muniment.vectors import VectorStore
+from muniment_api.feed import Feed
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Services:
+    """Safe to share among threads, but for ``feed`` and ``listener``, which belong to the event loop."""
+
+    settings: Settings
+    token: str | None  # what requests must carry; None: no token is asked for
+    connections: Connections
+    bus: Bus
+    leases: Leases
+    queue: JobQueue
+    dirty: DirtyPaths
+    projects: ProjectStore
+    intake: Intake
+    status: StatusReader
+    search: Search
+    memory: MemoryStore
+    vectors: VectorStore
+    embedders: tuple[Embedder, ...]
+    listener: Listener
+    feed: Feed
+
+    def preload(self) -> None:
+        """Loads the models in the background, so that the first question does not wait for them."""
+        threading.Thread(target=self._load_models, name="preload", daemon=True).start()
+
+    def _load_models(self) -> None:
+        for embedder in self.embedders:
+            try:
+                embedder.embed(["warm up"])
+            except ModelUnavailable as error:
+                log.error("%s", error)
+        with contextlib.suppress(ChromaUnavailable):  # the first connection alone takes half a second
+            self.vectors.heartbeat()
+
+    async def close(self) -> None:
+        await self.listener.close()
+        self.search.close()
+        self.memory.close()
+        self.projects.close()
+        self.connections.close()
+
+
+def build_services(
+    settings: Settings, *, file_embedder: Embedder | None = None, memory_embedder: Embedder | None = None
+) -> Services:
+    """Connects nothing yet but the databases of the data folder. Other embedders than the real ones are for tests."""
+    token = resolve_token(settings)
+    redis_url = _required("MUNIMENT_REDIS_URL", settings.redis_url)
+    chroma_url = _required("MUNIMENT_CHROMA_URL", settings.chroma_url)
+    files = file_embedder or StaticEmbedder(settings.static_model)
+    texts = memory_embedder or MiniLmEmbedder()
+    connections = _connected(redis_url)
+    bus = Bus(connections.records)
+    leases = Leases(connections.records, seconds=settings.lease_seconds, max_running=settings.max_running)
+    queue = JobQueue(connections, bus, leases)
+    dirty = DirtyPaths(connections.records)
+    projects = ProjectStore(settings.folder.server_db)
+    memory = MemoryStore(settings.folder.memories_db, texts, utc_now)
+    vectors = VectorStore(chroma_url)
+    listener = Listener(redis_url)
+    return Services(
+        settings=settings,
+        token=token,
+        connections=connections,
+        bus=bus,
+        leases=leases,
+        queue=queue,
+        dirty=dirty,
+        projects=projects,
+        intake=Intake(projects, queue, bus, settings.roots),
+        status=StatusReader(settings.folder, queue, dirty, memory.count),
+        search=Search(settings.folder, vectors, files),
+        memory=memory,
+        vectors=vectors,
+        embedders=(files, texts),
+        listener=listener,
+        feed=Feed(listener),
+    )
+
+
+def _required(setting: str, url: str | None) -> str:
+    if not url:
+        raise NotConfigured(setting, "muniment-api")
+    return url
+
+
+def _connected(redis_url: str) -> Connections:
+    try:
+        return connect(redis_url)
+    except ValueError as error:
+        raise InvalidValue("MUNIMENT_REDIS_URL", redis_url, str(error)) from error
+
+
+async def services(request: Request) -> Services:
+    """What the application was built with."""
+    found: Services = request.app.state.services
+    return found
+
+
+Use = Annotated[Services, Depends(services)]
+
+
+def project_of_path(p: str, use: Use) -> Project:
+    """The project that the path names, by name or id. Raises UnknownProject."""
+    return use.projects.get(p)
+
+
+InProject = Annotated[Project, Depends(project_of_path)]

@@ -1,0 +1,112 @@
+"""The gateway's REST as the command line calls it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+import typer
+from pydantic import BaseModel, ValidationError
+
+from muniment.access import is_loopback
+from muniment.cli.bridge import gateway_url, known_token
+from muniment.cli.stack_commands import settings_from
+from muniment.errors import ErrorBody, InvalidValue, MunimentError, ServerUnavailable, UnexpectedAnswer
+from muniment.project import check_name
+
+TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+
+Url = Annotated[str | None, typer.Option("--url", help="The gateway to talk to (MUNIMENT_URL).", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the gateway's answer as it is.")]
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Refused(MunimentError):
+    """An error in the gateway's own words: of a request, or of a job that failed."""
+
+    message = "{message}"
+    remedy = "{remedy}"
+
+    def __init__(self, body: ErrorBody) -> None:
+        super().__init__(message=body.message, remedy=body.remedy)
+        self._body = body
+
+    def body(self) -> ErrorBody:
+        return self._body
+
+
+@dataclass(frozen=True)
+class Answer:
+    """``content`` is what the gateway sent, byte by byte."""
+
+    url: str
+    content: bytes
+
+    def read(self, model: type[Model]) -> Model:
+        """Raises UnexpectedAnswer when it is none."""
+        try:
+            return model.model_validate_json(self.content)
+        except ValidationError as error:
+            raise UnexpectedAnswer(self.url, f"its answer is no {model.__name__}") from error
+
+
+class Gateway:
+    """A context manager. Every call raises ServerUnavailable, UnexpectedAnswer, or Refused."""
+
+    def __init__(self, url: str, token: str | None, transport: httpx.BaseTransport | None = None) -> None:
+        self._url = url.rstrip("/")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        try:
+            local = is_loopback(urlsplit(url).hostname or "")
+            self._client = httpx.Client(
+                base_url=f"{self._url}/api/v1",
+                headers=headers,
+                timeout=TIMEOUT,
+                trust_env=not local,  # a proxy does not know this host's loopback
+                transport=transport,
+            )
+        except (httpx.InvalidURL, ValueError) as error:
+            raise InvalidValue("MUNIMENT_URL", url, f"it is no URL ({error})") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def get(self, route: str, /, **params: Any) -> Answer:
+        """``params`` that are None are left out; a list repeats its name."""
+        given = {name: value for name, value in params.items() if value is not None}
+        return self._call("GET", route, params=given)
+
+    def post(self, route: str, body: object) -> Answer:
+        return self._call("POST", route, json=body)
+
+    def _call(self, method: str, route: str, **options: Any) -> Answer:
+        try:
+            response = self._client.request(method, route, **options)
+        except httpx.TransportError as error:
+            raise ServerUnavailable(self._url) from error
+        except httpx.RequestError as error:
+            raise UnexpectedAnswer(self._url, str(error)) from error
+        if response.is_success:
+            return Answer(self._url, response.content)
+        try:
+            body = ErrorBody.model_validate_json(response.content)
+        except ValidationError as error:
+            detail = f"it answers {method} {response.url.path} with status {response.status_code}"
+            raise UnexpectedAnswer(self._url, detail) from error
+        raise Refused(body)
+
+
+def connect(data_dir: Path | None, url: str | None) -> Gateway:
+    """The gateway that the options, the environment or the data folder name. Connects nothing yet."""
+    settings = settings_from(data_dir, url=url)
+    return Gateway(gateway_url(settings), known_token(settings))
+
+
+def project_path(name: str, rest: str = "") -> str:
+    """The route of a project, by name or id. Raises InvalidProjectName: other names would change the route."""
+    return f"/projects/{check_name(name)}{rest}"

@@ -1,0 +1,166 @@
+"""`muniment init`, `index`, `search` and `status`: the main job, through the gateway."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from muniment.cli.answers import Found, ProjectPage
+from muniment.cli.client import AsJson, Gateway, Refused, Url, connect, project_path
+from muniment.cli.following import follow
+from muniment.cli.render import console, failures, projects_table, show_found, status_details, summary
+from muniment.cli.stack_commands import DataDir
+from muniment.intake import JobAnswer, ProjectAnswer
+from muniment.jobs import TERMINAL, Job, JobKind, JobPage, JobStatus
+from muniment.status import ProjectStatus
+
+INTERRUPTED = 130
+JOBS_PAGE = 200
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name or id of a project.")]
+
+
+def init(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the project.")],
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="PATH", help="Folders with its sources; a project that exists keeps its own.", show_default=False
+        ),
+    ] = None,
+    pattern: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Only files like this; repeatable, '' for all.", show_default=False),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="No files like this; repeatable, '' for none.", show_default=False),
+    ] = None,
+    watch: Annotated[
+        bool | None, typer.Option("--watch/--no-watch", help="Take changes in as they happen.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+    url: Url = None,
+) -> None:
+    """Make a project, or change the one of that name, and start indexing it in the background."""
+    given = {
+        "name": name,
+        # the server does not share our working folder
+        "watch_paths": [str(path.expanduser().absolute()) for path in paths or ()] or None,
+        "watch_patterns": pattern or None,
+        "watch_exclude": exclude or None,
+        "watch": watch,
+    }
+    with connect(data_dir, url) as gateway:
+        answer = gateway.post("/projects", {field: value for field, value in given.items() if value is not None})
+    if as_json:
+        typer.echo(answer.content)
+        return
+    made = answer.read(ProjectAnswer)
+    typer.echo(f"{made.message}\n`muniment status {made.project.name}` shows how far it is; its job is {made.job_id}.")
+    for warning in made.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+
+
+def index(
+    name: Name,
+    force: Annotated[bool, typer.Option("--force", help="Read every file again, changed or not.")] = False,
+    background: Annotated[bool, typer.Option("--background", help="Print the job's id and do not wait.")] = False,
+    path: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this file or folder, relative to the project's; repeatable.", show_default=False),
+    ] = None,
+    data_dir: DataDir = None,
+    url: Url = None,
+) -> None:
+    """Compare a project with its sources and index what differs."""
+    kind = JobKind.REINDEX if force else JobKind.RECONCILE
+    with connect(data_dir, url) as gateway:
+        body = {"kind": kind, "paths": path or []}
+        job_id = gateway.post(project_path(name, "/jobs"), body).read(JobAnswer).job_id
+        if background:
+            typer.echo(job_id)
+        else:
+            _see_through(gateway, job_id)
+
+
+def _see_through(gateway: Gateway, job_id: str) -> None:
+    """Shows a job until it ends. Raises Refused with the job's error, Exit when it was stopped."""
+    try:
+        job = follow(gateway, job_id, console(stderr=True))
+    except KeyboardInterrupt as interrupt:
+        typer.echo(f"Job {job_id} goes on in the background; `muniment jobs status {job_id}` shows it.", err=True)
+        raise typer.Exit(INTERRUPTED) from interrupt
+    for failure in failures(job):
+        typer.echo(f"failed: {failure}", err=True)
+    if job.status is JobStatus.COMPLETED:
+        console().print(summary(job), soft_wrap=True)
+        return
+    if job.error is not None:
+        raise Refused(job.error)
+    typer.echo(f"error: Job {job_id} is {job.status}; `muniment jobs status {job_id}` shows it.", err=True)
+    raise typer.Exit(1)
+
+
+def search(
+    name: Name,
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="Words, names, or a question in plain language.")],
+    limit: Annotated[int, typer.Option(min=1, max=100, help="Most results.")] = 10,
+    path: Annotated[
+        str | None, typer.Option(metavar="GLOB", help="Only paths like this: src/**/*.py", show_default=False)
+    ] = None,
+    language: Annotated[str | None, typer.Option(help="Only this language: python", show_default=False)] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="Only this kind of file: code, test, doc, config, ...", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+    url: Url = None,
+) -> None:
+    """Find the files that answer a question, in what is indexed so far."""
+    with connect(data_dir, url) as gateway:
+        route = project_path(name, "/search")
+        answer = gateway.get(route, q=query, limit=limit, path=path, language=language, kind=kind)
+    if as_json:
+        typer.echo(answer.content)
+    else:
+        show_found(console(), answer.read(Found), query)
+
+
+def status(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Name or id of a project; all if left out.")
+    ] = None,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+    url: Url = None,
+) -> None:
+    """How complete and how fresh the indexes are."""
+    with connect(data_dir, url) as gateway:
+        answer = gateway.get(project_path(name, "/status") if name is not None else "/projects")
+        if as_json:
+            typer.echo(answer.content)
+        elif name is not None:
+            console().print(status_details(answer.read(ProjectStatus)))
+        elif projects := answer.read(ProjectPage).items:
+            console().print(projects_table(projects, _current_jobs(gateway)))
+        else:
+            typer.echo("No projects yet: `muniment init NAME PATH` makes one.")
+
+
+def _current_jobs(gateway: Gateway) -> dict[str, Job]:
+    """By project id: the job that runs, else the one that waits."""
+    unfinished = [state for state in JobStatus if state not in TERMINAL]
+    page = gateway.get("/jobs", status=unfinished, limit=JOBS_PAGE).read(JobPage)
+    oldest_first = sorted(page.items, key=lambda job: job.created_at)
+    found: dict[str, Job] = {}
+    for job in oldest_first:
+        if job.project_id not in found or job.status is JobStatus.RUNNING:
+            found[job.project_id] = job
+    return found
+
+
+def register(app: typer.Typer) -> None:
+    for command in (init, index, search, status):
+        app.command()(command)

@@ -1,0 +1,265 @@
+"""What a person sees of the gateway's answers. Tables fit 80 columns; colours appear on a terminal only."""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from muniment.cli.answers import Found, Hit, ListedProject
+from muniment.jobs import Job, JobStatus
+from muniment.queue import NO_SLOT
+from muniment.status import IndexHeader, IndexState, ProjectStatus
+
+SNIPPET_LINES = 5
+FAILURES_SHOWN = 5
+PATHS_SHOWN = 5
+# what would steer the terminal, turn the direction of writing, or cannot be encoded
+UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+STYLES: Mapping[str, str] = {
+    "running": "cyan",
+    "indexing": "cyan",
+    "queued": "yellow",
+    "blocked": "yellow",
+    "paused": "yellow",
+    "completed": "green",
+    "idle": "green",
+    "failed": "red",
+    "cancelled": "dim",
+    "empty": "dim",
+}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Prints text as it is: nothing of it is markup."""
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+
+
+def clean(text: str) -> str:
+    """One line that is safe to print, whatever a file or a path holds."""
+    return UNPRINTABLE.sub("\ufffd", text.replace("\n", "\ufffd").expandtabs(4))
+
+
+# --- search -----------------------------------------------------------------------------------------------------
+
+
+def show_found(out: Console, found: Found, query: str) -> None:
+    out.print(index_line(found.index), soft_wrap=True)
+    for reason in found.degraded:
+        out.print(f"Degraded: {clean(reason)}", soft_wrap=True)
+    if not found.results:
+        out.print("No results." if found.index.lexical_percent == 100 else "No results in what is indexed so far.")
+    for hit in found.results:
+        out.print()
+        out.print(_heading(hit), soft_wrap=True)
+        for line in snippet(hit.text, hit.start_line, query):
+            out.print(line, no_wrap=True, overflow="ellipsis")
+
+
+def index_line(index: IndexHeader) -> str:
+    """How much to trust what follows."""
+    if index.state is IndexState.EMPTY:
+        return "Index: empty, nothing was scanned yet"
+    as_of = f"as of {moment(index.as_of)}" if index.as_of else "first scan under way"
+    state = "" if index.state is IndexState.IDLE else f"; {index.state}"
+    return (
+        f"Index: {index.lexical_percent:.1f}% lexical, {index.vector_percent:.1f}% vectors, {as_of}; "
+        f"{count(index.pending_changes, 'change')} pending{state}"
+    )
+
+
+def _heading(hit: Hit) -> Text:
+    heading = Text(f"{clean(hit.path)}:{hit.start_line}-{hit.end_line}", style="bold")
+    if hit.symbol:
+        heading.append(f"  {clean(hit.symbol)}", style="cyan")
+    heading.append(f"  {hit.score:.2f}", style="not bold dim")
+    if hit.stale:
+        heading.append("  (the file has changed since)", style="not bold yellow")
+    return heading
+
+
+def snippet(text: str, start_line: int, query: str) -> list[str]:
+    """The numbered lines of a chunk that hold most of the question's words, the first such ones."""
+    lines = text.rstrip().split("\n")
+    words = set(re.findall(r"\w+", query.lower()))
+    words = {word for word in words if len(word) > 3} or words  # "the" is everywhere
+    found = [{word for word in words if word in line.lower()} for line in lines]
+    windows = range(max(1, len(lines) - SNIPPET_LINES + 1))
+    first = max(windows, key=lambda at: (len(set().union(*found[at : at + SNIPPET_LINES])), -at))
+    shown = list(enumerate(lines))[first : first + SNIPPET_LINES]
+    return [f"{start_line + at:>7}  {clean(line.rstrip())}" for at, line in shown if line.strip()]
+
+
+# --- projects ---------------------------------------------------------------------------------------------------
+
+
+def projects_table(projects: Iterable[ListedProject], jobs: Mapping[str, Job]) -> Table:
+    """``jobs``: the one to show of a project, by the project's id."""
+    table = _table("PROJECT", "STATE", "LEXICAL>", "VECTORS>", "PENDING>", "AS OF", "JOB")
+    for one in projects:
+        index = one.index
+        table.add_row(
+            one.name,
+            _state(index.state),
+            f"{index.lexical_percent:.1f}%",
+            f"{index.vector_percent:.1f}%",
+            f"{index.pending_changes:,}",
+            f"{index.as_of:%Y-%m-%d %H:%M}" if index.as_of else "-",
+            _doing(jobs[one.id]) if one.id in jobs else "-",
+        )
+    return table
+
+
+def status_details(status: ProjectStatus) -> RenderableType:
+    coverage = status.coverage
+    reconcile = status.last_reconcile
+    details: dict[str, str | Text] = {
+        "Project": f"{status.project}  ({status.project_id})",
+        "State": _state(status.state).append(", up to date" if status.up_to_date else "", style="default"),
+        "Coverage": f"{coverage.lexical_percent:.1f}% lexical, {coverage.vector_percent:.1f}% vectors",
+        "Files": f"{coverage.files_total:,}: {status.missing:,} not indexed yet, {status.extra:,} to be removed",
+        "Chunks": f"{coverage.chunks:,}",
+        "Pending": count(status.pending_changes, "change"),
+        "Reconciled": f"{moment(reconcile.at)}, {count(reconcile.files, 'file')}" if reconcile else "never",
+        "Commit": status.commit or "-",
+        "Watched": "yes" if status.watch else f"no; `muniment index {status.project}` takes changes in",
+        "Memories": f"{status.memories:,}",
+    }
+    if status.job is None:
+        return _details({**details, "Job": "-"})
+    return Group(_details(details), Text("Job"), Padding(job_details(status.job), (0, 0, 0, 2)))
+
+
+# --- jobs -------------------------------------------------------------------------------------------------------
+
+
+def jobs_table(jobs: Iterable[Job], now: datetime) -> Table:
+    table = _table("ID", "PROJECT", "KIND", "STATUS", "PROGRESS", "AGE>")
+    for job in jobs:
+        table.add_row(job.id, job.project, job.kind, _state(job.status), _doing(job), age(now - job.created_at))
+    return table
+
+
+def job_details(job: Job) -> Table:
+    status = _state(job.status)
+    if job.with_errors:
+        status.append(" with errors", style="yellow")
+    if waits_for(job):
+        status.append(f", {waits_for(job)}", style="default")
+    details: dict[str, str | Text] = {
+        "Id": job.id,
+        "Kind": f"{job.kind} of {job.project}",
+        "Paths": _some(map(clean, job.paths)),
+        "Status": status,
+        "Progress": _progress(job) if job.started_at else "",
+        "Files": f"{job.files.done:,} of {job.files.total:,}, {job.files.failed:,} failed" if job.started_at else "",
+        "Skipped": skipped(job),
+        "Chunks": f"{job.chunks:,}" if job.chunks else "",
+        "Queued": moment(job.created_at),
+        "Started": f"{moment(job.started_at)}, attempt {job.attempt}" if job.started_at else "",
+        "Ended": moment(job.finished_at) if job.finished_at else "",
+        "Failed": "\n".join(failures(job)),
+        "Error": Text(f"{job.error.message} {job.error.remedy}", style="red") if job.error else "",
+    }
+    return _details({name: value for name, value in details.items() if value})
+
+
+def _progress(job: Job) -> str:
+    """Of a job that was begun."""
+    if job.finished_at is not None:
+        return ""
+    parts = [f"{job.phase}, {job.percent:.1f}%"]
+    if job.status is JobStatus.RUNNING and job.rate is not None:
+        parts.append(f"{job.rate:,.0f} files/s")
+    if job.status is JobStatus.RUNNING and job.eta_seconds is not None:
+        parts.append(f"about {age(timedelta(seconds=job.eta_seconds))} left")
+    return ", ".join(parts)
+
+
+def _doing(job: Job) -> str:
+    """A job in the few characters of a table's cell."""
+    if job.status is JobStatus.RUNNING:
+        return f"{job.phase} {job.percent:.0f}%"
+    if job.finished_at is not None:
+        failed = f", {job.files.failed:,} failed" if job.files.failed else ""
+        return f"{count(job.files.done, 'file')}{failed}"
+    return f"{job.status} {job.percent:.0f}%" if job.percent else str(job.status)
+
+
+def waits_for(job: Job) -> str:
+    """Empty for a job that does not wait."""
+    if job.status is JobStatus.QUEUED:
+        return "waits for a worker"
+    if job.status is JobStatus.BLOCKED:
+        return f"waits for {'a free slot' if job.blocked_by == NO_SLOT else f'job {job.blocked_by}'}"
+    return ""
+
+
+def skipped(job: Job) -> str:
+    return ", ".join(f"{number:,} {reason}" for reason, number in sorted(job.files.skipped.items()))
+
+
+def failures(job: Job) -> list[str]:
+    """One line for each of the first files that failed, and one for the others."""
+    shown = [f"{clean(failure.path)}: {clean(failure.reason)}" for failure in job.failures[:FAILURES_SHOWN]]
+    rest = job.files.failed - len(shown)
+    return [*shown, f"and {rest:,} more"] if shown and rest > 0 else shown
+
+
+def summary(job: Job) -> str:
+    """What a completed job did."""
+    took = f" in {age(job.finished_at - job.started_at)}" if job.finished_at and job.started_at else ""
+    failed = f", {job.files.failed:,} failed" if job.files.failed else ""
+    return f"Completed{took}: {count(job.files.done, 'file')}{failed}; skipped: {skipped(job) or 'none'}"
+
+
+# --- parts ------------------------------------------------------------------------------------------------------
+
+
+def moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"
+
+
+def age(passed: timedelta) -> str:
+    """A length of time in its largest unit that fits."""
+    seconds = max(0.0, passed.total_seconds())
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def _state(state: str) -> Text:
+    return Text(state, style=STYLES.get(state, ""))
+
+
+def count(number: int, noun: str) -> str:
+    return f"{f'{number:,}' if number else 'no'} {noun}{'' if number == 1 else 's'}"
+
+
+def _some(values: Iterable[str]) -> str:
+    shown = list(values)
+    rest = f" and {len(shown) - PATHS_SHOWN:,} more" if len(shown) > PATHS_SHOWN else ""
+    return ", ".join(shown[:PATHS_SHOWN]) + rest
+
+
+def _table(*headings: str) -> Table:
+    """A heading that ends in '>' has its column aligned to the right. Nothing is cut off: names are there to copy."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in headings:
+        name = heading.rstrip(">")
+        fixed = name not in {"PROJECT", "PROGRESS"}
+        table.add_column(name, justify="right" if heading != name else "left", no_wrap=fixed, overflow="fold")
+    return table
+
+
+def _details(details: Mapping[str, str | Text]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in details.items():
+        table.add_row(name, value)
+    return table

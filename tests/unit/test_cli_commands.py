@@ -1,0 +1,344 @@
+"""The client commands as typed, against a real gateway in memory."""
+
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+from pydantic import BaseModel
+
+from muniment import cli
+from muniment.cli import answers, project_commands
+from muniment.cli.client import Gateway
+from muniment.errors import DiskFull
+from muniment.jobs import Job, JobStatus
+from muniment.search import SearchHit
+from muniment.settings import Settings
+from muniment_api import answers as sent
+from muniment_api.deps import Services
+
+
+class Ran(NamedTuple):
+    code: int | str | None
+    out: str
+    err: str
+
+
+Muniment = Callable[..., Ran]
+
+
+@pytest.fixture
+def muniment(
+    api: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Muniment:
+    """Runs the command line in this process; its requests go to the gateway in memory."""
+
+    def forward(request: httpx.Request) -> httpx.Response:
+        target = request.url.raw_path.decode()
+        answer = api.request(
+            request.method, target, content=request.content, headers={"content-type": "application/json"}
+        )
+        return httpx.Response(answer.status_code, content=answer.content)
+
+    monkeypatch.setattr("muniment.cli.client.Gateway", partial(Gateway, transport=httpx.MockTransport(forward)))
+    monkeypatch.setenv("MUNIMENT_DATA_DIR", str(tmp_path / "client"))
+
+    def run(*arguments: str) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["muniment", *arguments])
+        code: int | str | None = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code
+        return Ran(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def alpha(muniment: Muniment, gateway_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Ran:
+    """Project alpha, made by ``init`` from within the sources."""
+    folder = gateway_settings.roots[0] / "alpha"
+    folder.mkdir()
+    monkeypatch.chdir(folder.parent)
+    ran = muniment("init", "alpha", "alpha", "--pattern", "*.py", "--exclude", "gen/", "--no-watch")
+    assert (ran.code, ran.err) == (0, "")
+    return ran
+
+
+def ending(monkeypatch: pytest.MonkeyPatch, services: Services, **changes: object) -> list[str]:
+    """Makes ``index`` see its job end like this; returns the list of the jobs that it followed."""
+    followed: list[str] = []
+
+    def follow(_gateway: Gateway, job_id: str, _out: object) -> Job:
+        followed.append(job_id)
+        return services.queue.get(job_id).model_copy(update=changes)
+
+    monkeypatch.setattr(project_commands, "follow", follow)
+    return followed
+
+
+def test_init_makes_the_paths_absolute_and_hands_on_every_option(alpha: Ran, services: Services):
+    project = services.projects.get("alpha")
+    job = services.queue.waiting(project.id)
+
+    assert project.watch_paths == [str(Path.cwd() / "alpha")]
+    assert (project.watch_patterns, project.watch_exclude, project.watch) == (["*.py"], ["gen/"], False)
+    assert job is not None
+    assert alpha.out.startswith("Project 'alpha' initialized.")
+    assert job.id in alpha.out
+
+
+@pytest.mark.usefixtures("alpha")
+def test_a_second_init_changes_only_what_it_names(muniment: Muniment, services: Services):
+    muniment("init", "alpha", "--pattern", "")
+    project = services.projects.get("alpha")
+
+    assert project.watch_paths == [str(Path.cwd() / "alpha")]
+    assert (project.watch_patterns, project.watch_exclude, project.watch) == ([], ["gen/"], False)
+
+
+@pytest.mark.usefixtures("alpha")
+def test_a_second_project_on_the_same_folder_is_warned_of(muniment: Muniment):
+    ran = muniment("init", "beta", "alpha")
+    assert (ran.code, ran.err) == (0, "warning: Project 'alpha' covers the same folder: both index it.\n")
+
+
+@pytest.mark.usefixtures("alpha")
+def test_json_is_the_gateway_s_answer_byte_by_byte(muniment: Muniment, api: TestClient):
+    job_id = api.get("/api/v1/jobs").json()["items"][0]["id"]
+    routes = {
+        ("status",): "/projects",
+        ("status", "alpha"): "/projects/alpha/status",
+        ("jobs",): "/jobs?limit=20",
+        ("jobs", "list", "--status", "queued"): "/jobs?status=queued&limit=20",
+        ("jobs", "status", job_id): f"/jobs/{job_id}",
+    }
+    for command, route in routes.items():
+        assert muniment(*command, "--json") == (0, api.get(f"/api/v1{route}").text + "\n", "")
+    search = json.loads(muniment("search", "alpha", "x", "--json").out)
+    assert search.keys() == api.get("/api/v1/projects/alpha/search?q=x").json().keys()
+    assert json.loads(muniment("init", "alpha", "--json").out)["job_id"] == job_id
+
+
+def test_status_without_projects_says_how_to_make_one(muniment: Muniment):
+    assert muniment("status") == (0, "No projects yet: `muniment init NAME PATH` makes one.\n", "")
+
+
+@pytest.mark.usefixtures("alpha")
+def test_status_shows_each_project_with_its_job(muniment: Muniment):
+    heading, row = muniment("status").out.splitlines()
+
+    assert heading.split() == ["PROJECT", "STATE", "LEXICAL", "VECTORS", "PENDING", "AS", "OF", "JOB"]
+    assert row.split() == ["alpha", "indexing", "0.0%", "0.0%", "0", "-", "queued"]
+
+
+@pytest.mark.usefixtures("alpha")
+def test_status_shows_the_job_that_runs_rather_than_an_older_one_that_is_paused(
+    muniment: Muniment, api: TestClient, monkeypatch: pytest.MonkeyPatch
+):
+    projects, (paused,) = api.get("/api/v1/projects").json(), api.get("/api/v1/jobs").json()["items"]
+    running = {**paused, "id": "j2", "status": "running", "phase": "vectors", "percent": 61.0}
+    running["created_at"] = "2100-01-01T00:00:00Z"
+    jobs = {"items": [running, {**paused, "status": "paused"}], "next": None}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/projects"):
+            return httpx.Response(200, json=projects)
+        assert request.url.params.get_list("status") == ["queued", "blocked", "running", "paused"]
+        return httpx.Response(200, json=jobs)
+
+    monkeypatch.setattr("muniment.cli.client.Gateway", partial(Gateway, transport=httpx.MockTransport(answer)))
+    assert muniment("status").out.splitlines()[1].split()[-2:] == ["vectors", "61%"]
+
+
+@pytest.mark.usefixtures("alpha")
+def test_status_of_one_project_shows_its_details(muniment: Muniment):
+    out = muniment("status", "ALPHA").out
+
+    assert "Watched     no; `muniment index alpha` takes changes in" in out
+    assert "Status  queued, waits for a worker" in out
+
+
+@pytest.mark.usefixtures("alpha")
+def test_jobs_are_listed_by_default_and_shown_one_by_one(muniment: Muniment, api: TestClient):
+    job_id = api.get("/api/v1/jobs").json()["items"][0]["id"]
+
+    listed = muniment("jobs").out
+    assert job_id in listed
+    assert muniment("jobs", "list").out.splitlines()[1].split()[:4] == [job_id, "alpha", "reconcile", "queued"]
+    assert "Kind    reconcile of alpha" in muniment("jobs", "status", job_id).out
+    assert muniment("jobs", "--status", "failed") == (0, "No jobs.\n", "")
+
+
+@pytest.mark.usefixtures("alpha")
+def test_more_jobs_than_asked_for_are_pointed_to(muniment: Muniment):
+    muniment("init", "beta", "alpha")
+    first = muniment("jobs", "--limit", "1")
+    cursor = first.err.split()[-1]
+
+    assert first.err.startswith("There are more: --cursor ")
+    assert "beta" in first.out
+    assert "alpha" in muniment("jobs", "--limit", "1", "--cursor", cursor).out
+
+
+@pytest.mark.usefixtures("alpha")
+def test_search_says_how_complete_the_index_is(muniment: Muniment):
+    ran = muniment("search", "alpha", "anything", "--limit", "3", "--path", "src/*", "--language", "python")
+    assert ran.code == 0
+    assert ran.out.splitlines()[0].startswith("Index: 0.0% lexical, 0.0% vectors, first scan under way")
+
+
+@pytest.mark.usefixtures("alpha")
+def test_index_in_the_background_prints_the_job_alone(muniment: Muniment, services: Services):
+    ran = muniment("index", "alpha", "--force", "--path", "src", "--path", "docs/a.md", "--background")
+    job = services.queue.get(ran.out.strip())
+
+    assert (ran.code, ran.err) == (0, "")
+    assert job.kind == "reindex"
+
+
+@pytest.mark.usefixtures("alpha")
+def test_paths_reach_the_job(muniment: Muniment, monkeypatch: pytest.MonkeyPatch):
+    bodies: list[object] = []
+
+    def note(request: httpx.Request) -> httpx.Response:
+        bodies.append(json.loads(request.content))
+        return httpx.Response(202, json={"job_id": "j1", "project": "alpha", "message": ""})
+
+    monkeypatch.setattr("muniment.cli.client.Gateway", partial(Gateway, transport=httpx.MockTransport(note)))
+    muniment("index", "alpha", "--path", "src", "--path", "docs/a.md", "--background")
+
+    assert bodies == [{"kind": "reconcile", "paths": ["src", "docs/a.md"]}]
+
+
+@pytest.mark.usefixtures("alpha")
+def test_index_follows_its_job_and_sums_it_up(muniment: Muniment, services: Services, monkeypatch: pytest.MonkeyPatch):
+    followed = ending(monkeypatch, services, status=JobStatus.COMPLETED)
+    ran = muniment("index", "alpha")
+
+    assert (ran.code, ran.out, ran.err) == (0, "Completed: no files; skipped: none\n", "")
+    assert [services.queue.get(job_id).project for job_id in followed] == ["alpha"]
+
+
+@pytest.mark.usefixtures("alpha")
+def test_a_failed_job_is_an_error_with_its_remedy(
+    muniment: Muniment, services: Services, monkeypatch: pytest.MonkeyPatch
+):
+    error = DiskFull("/data")
+    ending(monkeypatch, services, status=JobStatus.FAILED, error=error.body())
+
+    assert muniment("index", "alpha") == (1, "", f"error: {error}\n")
+
+
+@pytest.mark.usefixtures("alpha")
+@pytest.mark.parametrize("status", [JobStatus.CANCELLED, JobStatus.PAUSED])
+def test_a_job_that_someone_stopped_is_no_success(
+    muniment: Muniment, services: Services, monkeypatch: pytest.MonkeyPatch, status: JobStatus
+):
+    ending(monkeypatch, services, status=status)
+    ran = muniment("index", "alpha")
+
+    assert (ran.code, ran.out) == (1, "")
+    assert f"is {status}" in ran.err
+
+
+@pytest.mark.usefixtures("alpha")
+def test_an_interrupted_index_leaves_the_job_and_says_so(
+    muniment: Muniment, services: Services, monkeypatch: pytest.MonkeyPatch
+):
+    def interrupted(*_: object) -> Job:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(project_commands, "follow", interrupted)
+    ran = muniment("index", "alpha")
+    (job,) = services.queue.list().items
+
+    assert (ran.code, ran.out) == (130, "")
+    assert ran.err == f"Job {job.id} goes on in the background; `muniment jobs status {job.id}` shows it.\n"
+    assert job.status is JobStatus.QUEUED
+
+
+@pytest.mark.usefixtures("alpha")
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (("status", "alpa"), "error: No project named 'alpa'. Known: alpha. "),
+        (("search", "alpa", "x"), "error: No project named 'alpa'. Known: alpha. "),
+        (("index", "a/b"), "error: 'a/b' is not a project name. "),
+        (("index", "alpha", "--path", "../x"), "error: The path '../x' is not inside project 'alpha'. "),
+        (("init", "beta", "nowhere"), "/nowhere' does not exist on the server. "),
+        (("init", "beta"), "watch_paths"),
+        (("search", "alpha", "x", "--kind", "poem"), "kind is 'poem'"),
+        (("jobs", "status", "nope"), "error: No job with id 'nope'. "),
+        (("jobs", "status", "a/b"), "error: "),
+        (("jobs", "--project", "alpa"), "error: No project named 'alpa'. "),
+    ],
+)
+def test_an_error_of_the_gateway_is_one_line_on_stderr(muniment: Muniment, command: tuple[str, ...], told: str):
+    ran = muniment(*command)
+
+    assert (ran.code, ran.out) == (1, "")
+    assert told in ran.err
+    assert ran.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("init",),
+        ("index",),
+        ("search", "alpha"),
+        ("search", "alpha", "two", "words"),
+        ("search", "alpha", "x", "--limit", "0"),
+        ("jobs", "status"),
+        ("jobs", "--status", "asleep"),
+        ("jobs", "dance"),
+        ("status", "--nope"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_asks_nobody(muniment: Muniment, command: tuple[str, ...]):
+    ran = muniment(*command)
+    assert (ran.code, ran.out) == (2, "")
+    assert "Usage" in ran.err
+
+
+def test_the_group_s_help_is_its_own(muniment: Muniment):
+    ran = muniment("jobs", "--help")
+    assert ran.code == 0
+    assert "without a command, list them" in ran.out
+
+
+def test_an_away_gateway_says_how_to_start_one(monkeypatch: pytest.MonkeyPatch, muniment: Muniment):
+    def refuse(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    monkeypatch.setattr("muniment.cli.client.Gateway", partial(Gateway, transport=httpx.MockTransport(refuse)))
+    ran = muniment("status", "--url", "http://127.0.0.1:9")
+
+    assert (ran.code, ran.out) == (1, "")
+    assert "http://127.0.0.1:9" in ran.err
+    assert "muniment up" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("read", "written"),
+    [
+        (answers.Hit, SearchHit),
+        (answers.Found, sent.SearchAnswer),
+        (answers.ListedProject, sent.ProjectItem),
+        (answers.ProjectPage, sent.Projects),
+    ],
+)
+def test_what_the_command_line_reads_is_what_the_gateway_writes(read: type[BaseModel], written: type[BaseModel]):
+    nested = {answers.Hit, answers.ListedProject}
+    for name, field in read.model_fields.items():
+        assert name in written.model_fields
+        inner = str(field.annotation)
+        if not any(model.__name__ in inner for model in nested):
+            assert field.annotation == written.model_fields[name].annotation

@@ -1,0 +1,275 @@
+"""What a person sees: every table within 80 columns, nothing that steers the terminal."""
+
+import io
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from rich.console import Console, RenderableType
+
+from muniment.cli.answers import Found, Hit, ListedProject
+from muniment.cli.render import (
+    age,
+    clean,
+    index_line,
+    job_details,
+    jobs_table,
+    projects_table,
+    show_found,
+    snippet,
+    status_details,
+    summary,
+)
+from muniment.errors import DiskFull
+from muniment.jobs import FileCounts, FileFailure, Job, JobKind, JobStatus, Phase
+from muniment.status import Coverage, IndexHeader, IndexState, LastReconcile, ProjectStatus
+
+NOW = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+INDEX = IndexHeader(
+    state=IndexState.INDEXING, lexical_percent=42, vector_percent=3.1, as_of=NOW, commit=None, pending_changes=3
+)
+JOB = Job(
+    id="0123456789abcdef",
+    project="alpha",
+    project_id="alpha-x7k2m9",
+    kind=JobKind.RECONCILE,
+    status=JobStatus.RUNNING,
+    phase=Phase.LEXICAL,
+    files=FileCounts(total=22_001, done=12_345, failed=7, skipped={"binary": 31, "oversized": 2}),
+    failures=[FileFailure(path=f"src/f{n}.py", reason="unreadable") for n in range(7)],
+    percent=17.2,
+    rate=1234.0,
+    eta_seconds=75.0,
+    with_errors=True,
+    created_at=NOW - timedelta(minutes=5),
+    started_at=NOW - timedelta(minutes=4),
+    attempt=1,
+)
+STATUS = ProjectStatus(
+    project="alpha",
+    project_id="alpha-x7k2m9",
+    state=IndexState.INDEXING,
+    up_to_date=False,
+    coverage=Coverage(
+        files_total=22_001, files_lexical=9_240, files_vector=682, lexical_percent=42, vector_percent=3.1, chunks=30_000
+    ),
+    missing=12_761,
+    extra=4,
+    last_reconcile=LastReconcile(at=NOW, files=22_000),
+    commit="0123456789abcdef0123456789abcdef01234567",
+    pending_changes=1,
+    watch=False,
+    memories=12,
+    job=JOB,
+)
+
+
+def hit(**fields: object) -> Hit:
+    given = {"path": "src/app.py", "start_line": 3, "end_line": 9, "symbol": "main", "score": 0.98, "stale": False}
+    return Hit.model_validate({**given, "text": "def main():\n    run()\n", **fields})
+
+
+def seen(*shown: RenderableType, width: int = 80) -> str:
+    out = Console(file=io.StringIO(), width=width, markup=False, highlight=False)
+    for one in shown:
+        out.print(one)
+    assert isinstance(out.file, io.StringIO)
+    return out.file.getvalue()
+
+
+def found(*hits: Hit, index: IndexHeader = INDEX, query: str = "main", degraded: tuple[str, ...] = ()) -> str:
+    out = Console(file=io.StringIO(), width=80, markup=False, highlight=False)
+    show_found(out, Found(results=list(hits), index=index, degraded=list(degraded)), query)
+    assert isinstance(out.file, io.StringIO)
+    return out.file.getvalue()
+
+
+def test_a_search_says_first_how_complete_and_fresh_the_index_is():
+    assert found(hit()).splitlines() == [
+        "Index: 42.0% lexical, 3.1% vectors, as of 2026-01-02 03:04 UTC; 3 changes pending; indexing",
+        "",
+        "src/app.py:3-9  main  0.98",
+        "      3  def main():",
+        "      4      run()",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"state": IndexState.EMPTY}, "Index: empty, nothing was scanned yet"),
+        ({"as_of": None, "pending_changes": 0}, "first scan under way; no changes pending; indexing"),
+        ({"state": IndexState.IDLE, "pending_changes": 1}, "as of 2026-01-02 03:04 UTC; 1 change pending"),
+        ({"state": IndexState.FAILED}, "; failed"),
+    ],
+)
+def test_the_first_line_follows_the_state_of_the_index(changes: dict[str, object], line: str):
+    assert index_line(INDEX.model_copy(update=changes)).endswith(line)
+
+
+def test_no_results_are_told_apart_from_none_yet():
+    assert found().endswith("No results in what is indexed so far.\n")
+    assert found(index=INDEX.model_copy(update={"lexical_percent": 100.0})).endswith("No results.\n")
+
+
+def test_a_part_that_could_not_take_part_is_named():
+    assert "Degraded: vectors: chroma is away" in found(hit(), degraded=("vectors: chroma is away",))
+
+
+def test_a_hit_whose_file_has_changed_says_so():
+    assert "src/app.py:3-9  main  0.98  (the file has changed since)" in found(hit(stale=True))
+
+
+def test_what_a_file_holds_cannot_steer_the_terminal():
+    shown = found(hit(path="src/\x1b[2J.py", symbol="[red]x\n", text="a\x1b]0;owned\x07\u202eb\r\n\x9b2J[/red]\udc80"))
+
+    assert not set(shown) & set("\x1b\x07\r\x9b\u202e\udc80")
+    assert "src/\ufffd[2J.py:3-9  [red]x\ufffd  0.98" in shown
+    assert "[/red]" in shown
+
+
+def test_a_snippet_is_where_the_words_of_the_question_are():
+    text = "\n".join(f"line {n}" for n in range(20)).replace("line 12", "the lease is renewed")
+
+    assert snippet(text, 100, "where is the LEASE renewed")[-1] == "    112  the lease is renewed"
+    assert snippet(text, 100, "nothing of this")[0] == "    100  line 0"
+    assert snippet("", 1, "x") == []
+    assert snippet("\n\n\tone", 7, "one") == ["      9      one"]
+
+
+def test_long_lines_are_cut_at_the_edge():
+    lines = found(hit(text="x" * 500)).splitlines()
+
+    assert len(lines[-1]) == 80
+    assert lines[-1].endswith("…")
+
+
+LONG = "a-project-with-a-name-that-is-as-long-as-a-name-may-ever-be.0123"[:63]
+
+
+@pytest.mark.parametrize("name", ["alpha", LONG])
+def test_tables_fit_80_columns_and_show_names_in_full(name: str):
+    project = ListedProject(
+        id=JOB.project_id, name=name, watch_paths=["/src"], created_at=NOW, updated_at=NOW, index=INDEX
+    )
+    done = JOB.model_copy(update={"project": name, "status": JobStatus.COMPLETED, "finished_at": NOW})
+    tables = seen(
+        projects_table([project], {JOB.project_id: JOB}), jobs_table([JOB, done], NOW), status_details(STATUS)
+    )
+
+    assert max(map(len, tables.splitlines())) <= 80
+    assert "…" not in tables
+    rows = seen(projects_table([project], {})).splitlines()[1:]
+    assert "".join(row.split()[0] for row in rows) == name
+
+
+def test_the_table_of_projects_tells_coverage_state_changes_and_job():
+    project = ListedProject(
+        id=JOB.project_id, name="alpha", watch_paths=["/src"], created_at=NOW, updated_at=NOW, index=INDEX
+    )
+    beta = project.model_copy(
+        update={"id": "beta-222222", "name": "beta", "index": INDEX.model_copy(update={"as_of": None})}
+    )
+    rows = [line.split() for line in seen(projects_table([project, beta], {JOB.project_id: JOB})).splitlines()]
+
+    assert rows == [
+        ["PROJECT", "STATE", "LEXICAL", "VECTORS", "PENDING", "AS", "OF", "JOB"],
+        ["alpha", "indexing", "42.0%", "3.1%", "3", "2026-01-02", "03:04", "lexical", "17%"],
+        ["beta", "indexing", "42.0%", "3.1%", "3", "-", "-"],
+    ]
+
+
+def test_the_table_of_jobs_tells_how_far_each_is():
+    jobs = [
+        JOB,
+        JOB.model_copy(update={"status": JobStatus.QUEUED, "percent": 0.0}),
+        JOB.model_copy(update={"status": JobStatus.PAUSED}),
+        JOB.model_copy(update={"status": JobStatus.COMPLETED, "finished_at": NOW}),
+    ]
+    rows = [" ".join(line.split()) for line in seen(jobs_table(jobs, NOW)).splitlines()]
+
+    assert rows == [
+        "ID PROJECT KIND STATUS PROGRESS AGE",
+        "0123456789abcdef alpha reconcile running lexical 17% 5 min",
+        "0123456789abcdef alpha reconcile queued queued 5 min",
+        "0123456789abcdef alpha reconcile paused paused 17% 5 min",
+        "0123456789abcdef alpha reconcile completed 12,345 files, 7 failed 5 min",
+    ]
+
+
+def test_a_project_s_status_tells_everything_that_the_gateway_told():
+    lines = [" ".join(line.split()) for line in seen(status_details(STATUS)).splitlines()]
+
+    assert lines[:11] == [
+        "Project alpha (alpha-x7k2m9)",
+        "State indexing",
+        "Coverage 42.0% lexical, 3.1% vectors",
+        "Files 22,001: 12,761 not indexed yet, 4 to be removed",
+        "Chunks 30,000",
+        "Pending 1 change",
+        "Reconciled 2026-01-02 03:04 UTC, 22,000 files",
+        "Commit 0123456789abcdef0123456789abcdef01234567",
+        "Watched no; `muniment index alpha` takes changes in",
+        "Memories 12",
+        "Job",
+    ]
+    idle = {"state": IndexState.IDLE, "up_to_date": True, "job": None, "last_reconcile": None}
+    lines = [" ".join(line.split()) for line in seen(status_details(STATUS.model_copy(update=idle))).splitlines()]
+    assert "State idle, up to date" in lines
+    assert "Reconciled never" in lines
+    assert lines[-1] == "Job -"
+
+
+def test_a_job_tells_its_progress_and_its_first_failures():
+    lines = [" ".join(line.split()) for line in seen(job_details(JOB)).splitlines()]
+
+    assert "Status running with errors" in lines
+    assert "Progress lexical, 17.2%, 1,234 files/s, about 75 s left" in lines
+    assert "Files 12,345 of 22,001, 7 failed" in lines
+    assert "Skipped 31 binary, 2 oversized" in lines
+    assert lines[-6:] == [
+        "Failed src/f0.py: unreadable",
+        *(f"src/f{n}.py: unreadable" for n in range(1, 5)),
+        "and 2 more",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"status": JobStatus.QUEUED}, "Status queued, waits for a worker"),
+        ({"status": JobStatus.BLOCKED, "blocked_by": "no free slot"}, "Status blocked, waits for a free slot"),
+        ({"status": JobStatus.BLOCKED, "blocked_by": "fedc"}, "Status blocked, waits for job fedc"),
+        ({"paths": [f"p{n}" for n in range(7)]}, "Paths p0, p1, p2, p3, p4 and 2 more"),
+    ],
+)
+def test_a_job_tells_what_it_is_about_and_waits_for(changes: dict[str, object], line: str):
+    job = JOB.model_copy(update={"started_at": None, "with_errors": False, **changes})
+    assert line in [" ".join(each.split()) for each in seen(job_details(job)).splitlines()]
+
+
+def test_a_failed_job_tells_its_error_and_remedy():
+    error = DiskFull("/data").body()
+    job = JOB.model_copy(update={"status": JobStatus.FAILED, "finished_at": NOW, "error": error})
+    told = " ".join(seen(job_details(job)).split())
+
+    assert f"Error {error.message} {error.remedy}" in told
+    assert "Progress" not in told
+
+
+def test_the_summary_of_a_job_counts_files_failures_and_skips():
+    done = JOB.model_copy(update={"status": JobStatus.COMPLETED, "finished_at": NOW})
+    assert summary(done) == "Completed in 4 min: 12,345 files, 7 failed; skipped: 31 binary, 2 oversized"
+    small = done.model_copy(update={"files": FileCounts(total=1, done=1)})
+    assert summary(small) == "Completed in 4 min: 1 file; skipped: none"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-1, "0.0 s"), (0.24, "0.2 s"), (45, "45 s"), (119, "119 s"), (120, "2 min"), (7_200, "2 h"), (864_000, "10 d")],
+)
+def test_a_length_of_time_is_told_in_its_largest_unit(seconds: float, text: str):
+    assert age(timedelta(seconds=seconds)) == text
+
+
+def test_one_line_stays_one_line():
+    assert clean("a\nb\tc") == "a\ufffdb c"
