@@ -4,6 +4,8 @@ Runs in every supervisor at every tick; each step is harmless when another super
 """
 
 import logging
+from contextlib import closing
+from pathlib import Path
 
 from muniment.jobs import JobKind, JobRequest
 from muniment.leases import Leases
@@ -29,11 +31,12 @@ def ring_again(queue: JobQueue, project_id: str) -> bool:
     return True
 
 
-def rebuild_after_loss(queue: JobQueue, projects: ProjectStore) -> int:
+def rebuild_after_loss(queue: JobQueue, server_db: Path) -> int:
     """When Redis is new or was wiped: queues a reconcile of every project. Returns how many."""
     if not queue.mark_epoch():
         return 0
-    known = projects.all()
+    with closing(ProjectStore(server_db)) as projects:
+        known = projects.all()
     for project in known:
         queue.request(project, JobRequest(kind=JobKind.RECONCILE))
     if known:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 
 from muniment.leases import Lease, Leases
-from muniment.process import die_with_parent
+from muniment.process import die_with_parent, watch_parent
 from muniment.redis_client import BELL_CHANNEL, REDIS_ERRORS, Connections, connect
 from muniment.settings import Settings
 from muniment_worker import tasks
@@ -69,7 +69,7 @@ class Supervisor:
     def tick(self, desk: Desk) -> None:
         """One look at everything: dead workers, a wiped Redis, projects that nobody works on."""
         self._reap(desk.leases)
-        rebuild_after_loss(desk.queue, desk.projects)
+        rebuild_after_loss(desk.queue, self._settings.folder.server_db)
         mine = {lease.project_id for lease in self._workers.values()}
         for project_id in runnable_projects(desk.queue, desk.leases):
             if project_id in mine:
@@ -90,7 +90,8 @@ class Supervisor:
             return
         code = 1
         try:
-            die_with_parent(parent)
+            if not die_with_parent(parent):
+                watch_parent(parent)
             signal.set_wakeup_fd(-1)
             tasks.inherit(lease)
             own = connect(parents.url)  # a connection must not be shared with the parent

@@ -10,6 +10,7 @@ import signal
 import socket
 import sqlite3
 import threading
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -45,13 +46,14 @@ _inherited: list[Lease] = []
 
 @dataclass(frozen=True)
 class Desk:
-    """Everything a work horse needs, connected by this process itself."""
+    """What a supervisor or a work horse needs. Nothing of it may cross a fork while it is open: SQLite, above all, must
+    be opened for the moment only.
+    """
 
     settings: Settings
     connections: Connections
     leases: Leases
     queue: JobQueue
-    projects: ProjectStore
     tools: PassTools
 
 
@@ -67,7 +69,7 @@ def open_desk(settings: Settings) -> Desk:
         now=utc_now,
     )
     queue = JobQueue(connections, Bus(connections.records), leases)
-    return Desk(settings, connections, leases, queue, ProjectStore(settings.folder.server_db), tools)
+    return Desk(settings, connections, leases, queue, tools)
 
 
 def leases_of(settings: Settings, connections: Connections) -> Leases:
@@ -117,7 +119,8 @@ def carry_out(desk: Desk, lease: Lease, job: Job, keeper: LeaseKeeper) -> str:
         return _fail(desk, lease, job, exhausted.body())
     control = PassControl(desk.queue, job, keeper, stopping)
     try:
-        project = desk.projects.get(job.project_id)
+        with closing(ProjectStore(desk.settings.folder.server_db)) as projects:
+            project = projects.get(job.project_id)
         with open_index(desk.settings.folder.project(project.id), project.id) as index:
             progress = run_pass(project, job, index, desk.tools, control)
     except LeaseLost:

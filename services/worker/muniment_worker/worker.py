@@ -13,7 +13,7 @@ from rq.job import Job as Bell
 from rq.serializers import JSONSerializer
 
 from muniment.leases import Leases
-from muniment.process import die_with_parent
+from muniment.process import die_with_parent, watch_parent
 from muniment.redis_client import queue_name
 
 MONITOR_SECONDS = 2
@@ -25,10 +25,12 @@ class ProjectWorker(Worker):
     """Answers the bells of one project. Its horse dies when it dies: an orphan would go on writing."""
 
     niceness = 0
+    own_pid = 0
     bereaved: Callable[[], object] = staticmethod(lambda: None)
 
     def main_work_horse(self, job: Bell, queue: Queue) -> None:
-        die_with_parent(os.getppid())
+        if not die_with_parent(self.own_pid):
+            watch_parent(self.own_pid)
         os.nice(self.niceness)
         super().main_work_horse(job, queue)
 
@@ -61,6 +63,6 @@ def work_on(project_id: str, redis: Redis, leases: Leases, *, owner: str, linger
         worker_ttl=WORKER_TTL_SECONDS,
         maintenance_interval=MAINTENANCE_SECONDS,
     )
-    worker.niceness = niceness
+    worker.niceness, worker.own_pid = niceness, os.getpid()
     worker.bereaved = partial(leases.release_owned, project_id, owner)
     worker.work(max_idle_time=max(1, int(linger_seconds)), logging_level="WARNING")
