@@ -205,3 +205,9 @@ def test_other_code_is_minified_only_when_its_lines_are_absurd() -> None:
 )
 def test_prose_rows_and_one_long_literal_are_not_minified(path: str, content: bytes) -> None:
     assert decode(content, path) == content.decode()
+
+
+def test_a_short_encrypted_file_is_binary_and_one_in_an_old_encoding_undecodable() -> None:
+    encrypted = bytes(number for number in range(1, 256)) * 2  # no NUL, a tenth of it control characters
+    assert decode(encrypted, "secret.enc") == SkipReason.BINARY
+    assert decode("große Größe, überall Umlaute\n".encode("latin-1") * 9, "notes.txt") == SkipReason.UNDECODABLE

@@ -13,6 +13,7 @@ from muniment.scanning.found import FileText, FoundFile, SkippedFile, SkipReason
 HASH_BYTES = 16
 SNIFFED_BYTES = 8_000
 CONTROL_SHARE = 0.1
+CONTROL_SHARE_UNDECODED = 0.02
 REPLACED_SHARE = 0.01
 
 _NOT_CONTROL = bytes({*range(32, 256), *b"\t\n\r\f\b\x1b"})
@@ -92,7 +93,8 @@ def decode(content: bytes, path: str) -> str | SkipReason:
     if content.startswith(_UTF16_MARKS):
         return _decode_utf16(content)
     head = content[:SNIFFED_BYTES]
-    if b"\0" in head or len(head.translate(None, _NOT_CONTROL)) > CONTROL_SHARE * len(head):
+    controls = len(head.translate(None, _NOT_CONTROL)) / max(1, len(head))
+    if b"\0" in head or controls > CONTROL_SHARE:
         return SkipReason.BINARY
     if _is_minified(content, PurePosixPath(path).suffix.lower()):
         return SkipReason.MINIFIED
@@ -101,7 +103,10 @@ def decode(content: bytes, path: str) -> str | SkipReason:
     except UnicodeDecodeError:
         text = content.decode("utf-8-sig", "replace")
     replaced = text.count("\ufffd") - content.count("\ufffd".encode())
-    return text if replaced < REPLACED_SHARE * len(text) else SkipReason.UNDECODABLE
+    if replaced < REPLACED_SHARE * len(text):
+        return text
+    # encrypted bytes hold a tenth of control characters, text in an old encoding none
+    return SkipReason.BINARY if controls > CONTROL_SHARE_UNDECODED else SkipReason.UNDECODABLE
 
 
 def _decode_utf16(content: bytes) -> str | SkipReason:
