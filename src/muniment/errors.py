@@ -279,7 +279,7 @@ class RedisUnavailable(MunimentError):
     remedy = "Nothing is lost; try again in a moment. Operators: check the redis service and MUNIMENT_REDIS_URL."
 
     def __init__(self, url: str, detail: str) -> None:
-        super().__init__(url=url, detail=detail)
+        super().__init__(url=url, detail=detail.rstrip("."))
 
 
 class ChromaUnavailable(MunimentError):
@@ -290,7 +290,7 @@ class ChromaUnavailable(MunimentError):
     remedy = "Lexical search goes on; vectors follow when it is back. Operators: check chroma and MUNIMENT_CHROMA_URL."
 
     def __init__(self, url: str, detail: str) -> None:
-        super().__init__(url=url, detail=detail)
+        super().__init__(url=url, detail=detail.rstrip("."))
 
 
 class VectorsTooSlow(MunimentError):
@@ -322,7 +322,7 @@ class UnexpectedAnswer(MunimentError):
     remedy = "Check MUNIMENT_URL and what stands in between, such as a proxy."
 
     def __init__(self, url: str, detail: str) -> None:
-        super().__init__(url=url, detail=detail)
+        super().__init__(url=url, detail=detail.rstrip("."))
 
 
 class ModelUnavailable(MunimentError):

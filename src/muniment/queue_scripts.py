@@ -47,7 +47,8 @@ return ''
 """
 
 # KEYS lease, record, active, waiting, dirty, work, standing record, jobs, project's jobs
-# ARGV lease token, status, finished at, progress, error, project id, standing id, created ms, then the standing record's
+# ARGV lease token, status, finished at, progress, error, project id, standing id, created ms,
+#      then the standing record's fields and values
 FINISH = """
 if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return 'lost' end
 if redis.call('HGET', KEYS[2], 'status') ~= 'running' then return 'lost' end

@@ -31,7 +31,7 @@ MAX_QUESTION: Final = 10_000
 MAX_OPEN_PROJECTS: Final = 64
 FILES_RANKED: Final = 60  # at least so many files of each list are fused: demotion must be able to move files up
 SLOTS_ASKED: Final = 60
-VECTOR_PATIENCE: Final = 0.06  # seconds
+VECTOR_PATIENCE: Final = 0.05  # seconds
 VECTOR_QUERIES: Final = 8  # at once; more wait, and give up when their patience ends
 SLOTS_ASKED_FILTERED: Final = 300  # the vector store cannot filter quickly, so more is asked and sifted here
 

@@ -97,9 +97,7 @@ class Quickstart:
 
     def run(self, tree: Path) -> Job:
         """Indexes the tree, drawing progress and searching meanwhile; returns the job as it ended."""
-        name = free_name(
-            tree, {item["project"]["name"]: item["project"] for item in self._rest.get("/projects")["items"]}
-        )
+        name = free_name(tree, {item["name"]: item for item in self._rest.get("/projects")["items"]})
         began = self._clock()
         made = self._rest.post("/projects", {"name": name, "watch_paths": [str(tree)]})
         self._print(f"{made['message']}  (answered in {(self._clock() - began) * 1000:.0f} ms)")
