@@ -382,6 +382,7 @@ class StartFailed(MunimentError):
     remedy = "Its log is {log}."
 
     def __init__(self, service: str, detail: str, log: str) -> None:
+        detail = detail.removeprefix("error: ").rstrip(".")
         super().__init__(service=service, detail=detail, log=log)
 
 

@@ -31,7 +31,7 @@ MAX_QUESTION: Final = 10_000
 MAX_OPEN_PROJECTS: Final = 64
 FILES_RANKED: Final = 60  # at least so many files of each list are fused: demotion must be able to move files up
 SLOTS_ASKED: Final = 60
-VECTOR_PATIENCE: Final = 0.05  # seconds
+VECTOR_PATIENCE: Final = 0.03  # seconds
 VECTOR_QUERIES: Final = 8  # at once; more wait, and give up when their patience ends
 SLOTS_ASKED_FILTERED: Final = 300  # the vector store cannot filter quickly, so more is asked and sifted here
 
@@ -280,7 +280,7 @@ def _hits(manifest: ManifestReader | None, project: Project, best: list[tuple[Le
 
 
 def _stale(manifest: ManifestReader | None, project: Project, paths: list[str]) -> set[str]:
-    """The paths whose file is gone, or has another size or time than when it was indexed."""
+    """The paths whose file is gone, could not be read again, or has another size or time than when it was indexed."""
     indexed = manifest.files(paths) if manifest is not None else {}
     stale = set()
     for path in paths:
@@ -290,6 +290,10 @@ def _stale(manifest: ManifestReader | None, project: Project, paths: list[str]) 
         except OSError:
             now = None
         then = indexed.get(path)
-        if now is None or (then is not None and (then.size, then.mtime_ns) != (now.st_size, now.st_mtime_ns)):
+        # what a file held before its last reading failed is kept, under the size and time of that attempt
+        if now is None or (
+            then is not None
+            and (then.error is not None or (then.size, then.mtime_ns) != (now.st_size, now.st_mtime_ns))
+        ):
             stale.add(path)
     return stale

@@ -134,3 +134,11 @@ def test_a_memory_carries_both_its_dates_and_is_cut_when_long() -> None:
     assert first == ("[m1] 0.70, 2025-06-01 12:00 UTC, updated 2025-06-02 12:00 UTC, tags a, b, source adr/1")
     assert len("\n".join(content)) < text.CONTENT_LENGTH + 50
     assert content[-1].startswith("… ")
+
+
+def test_an_idle_index_that_lacks_a_file_says_that_waiting_does_not_help() -> None:
+    header = IndexHeader(
+        state=IndexState.IDLE, lexical_percent=99.9, vector_percent=99.9, as_of=None, commit=None, pending_changes=0
+    )
+    assert "waiting does not help" in text.index_line("demo", header)
+    assert "partial" in text.index_line("demo", header.model_copy(update={"state": IndexState.INDEXING}))

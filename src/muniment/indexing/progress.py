@@ -33,8 +33,9 @@ class ProgressMeter:
 
     def planned(self, total: int, unchanged: int, skipped: Counter[str], failures: list[FileFailure]) -> None:
         """What the scan found; its failures are files and folders that could not even be looked at."""
-        self._total += total + len(failures)
-        self._done += unchanged
+        # dirty paths that were taken before the scan are among the unchanged ones now
+        self._total = max(self._total, total + len(failures))
+        self._done = max(self._done, unchanged)
         self._skipped.update(skipped)
         self._fail(failures)
 

@@ -77,7 +77,7 @@ def read_state(path: Path) -> StackState | None:
     """The state last written, perhaps by a stack that is gone; None without a readable one."""
     try:
         return StackState.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError):
+    except (OSError, ValidationError):
         return None
 
 

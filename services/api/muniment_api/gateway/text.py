@@ -38,9 +38,15 @@ def index_line(project: str, index: IndexHeader) -> str:
     changes = index.pending_changes
     pending = f"{changes:,} change{'s' if changes != 1 else ''} pending" if changes else "no changes pending"
     state = "" if index.state == IndexState.IDLE else f", {index.state}"
-    complete = index.lexical_percent == index.vector_percent == 100 and not changes
-    verdict = "" if complete else " — results are partial"
-    return f"Index of '{project}': {coverage}, {as_of}, {pending}{state}{verdict}"
+    return f"Index of '{project}': {coverage}, {as_of}, {pending}{state}{_verdict(index)}"
+
+
+def _verdict(index: IndexHeader) -> str:
+    if index.lexical_percent == index.vector_percent == 100 and not index.pending_changes:
+        return ""
+    if index.state == IndexState.IDLE and not index.pending_changes:
+        return " — some files could not be read; waiting does not help, index_status names them"
+    return " — results are partial"
 
 
 def _hit(hit: SearchHit, room: int) -> str:

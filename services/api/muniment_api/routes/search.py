@@ -33,7 +33,7 @@ def search(
     limit: Annotated[int, Query(ge=1, le=100, description="Most results, and most memories.")] = 10,
     path: Annotated[str | None, Query(description="Only paths that match this glob, e.g. src/**/*.py.")] = None,
     language: Annotated[str | None, Query(description="Only this language, e.g. python.")] = None,
-    kind: Annotated[str | None, Query(description="Only this kind of file: code, docs, config, ...")] = None,
+    kind: Annotated[str | None, Query(description="Only this kind of file: code, test, doc, config, ...")] = None,
     scope: Scope = Scope.CODE,
 ) -> ScopedSearchAnswer:
     """Answers from what is indexed so far; ``index`` says how much that is. ``path``, ``language`` and ``kind``
