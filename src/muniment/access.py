@@ -24,24 +24,42 @@ def resolve_token(settings: Settings) -> str | None:
     """The token that requests must carry, or None on loopback without one.
 
     Makes ``token_file`` (mode 0600, random content) when it is set and missing. Raises TokenRequired when the
-    gateway would listen elsewhere without one, InvalidValue when the file holds less than a token.
+    gateway would listen elsewhere without one, InvalidValue when the file holds no token or cannot be used.
     """
     if settings.token is not None:
         return settings.token
     if settings.token_file is not None:
-        return _from_file(settings.token_file.expanduser())
+        file = settings.token_file.expanduser()
+        _make_if_missing(file)
+        return read_token(file)
     if not is_loopback(settings.host):
         raise TokenRequired(settings.host)
     return None
 
 
-def _from_file(path: Path) -> str:
-    if not path.exists():
-        _make(path)
-    token = path.read_text(encoding="utf-8").strip()
+def read_token(path: Path) -> str:
+    """Raises FileNotFoundError, and InvalidValue when the file cannot be read or holds less than a token."""
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        raise
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidValue("MUNIMENT_TOKEN_FILE", str(path), f"it cannot be read ({_reason(error)})") from error
     if len(token) < MIN_TOKEN_LENGTH:
         raise InvalidValue("MUNIMENT_TOKEN_FILE", str(path), f"it holds fewer than {MIN_TOKEN_LENGTH} characters")
     return token
+
+
+def _make_if_missing(path: Path) -> None:
+    try:
+        if not path.exists():
+            _make(path)
+    except OSError as error:
+        raise InvalidValue("MUNIMENT_TOKEN_FILE", str(path), f"it cannot be made ({_reason(error)})") from error
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else "it is not UTF-8"
 
 
 def _make(path: Path) -> None:

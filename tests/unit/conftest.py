@@ -1,6 +1,8 @@
 """A gateway in memory: real databases in a temporary folder, a fake Redis, fake embedders, no Chroma."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from muniment_api.app import create_app
 from muniment_api.deps import Services, build_services
 
 GATEWAY = "http://localhost:7420"
+SUBSCRIBED_SECONDS = 10
 
 
 @pytest.fixture
@@ -45,8 +48,23 @@ def services(redis_server: FakeServer, gateway_settings: Settings) -> Services: 
     return build_services(gateway_settings, file_embedder=embedder, memory_embedder=embedder)
 
 
+@contextmanager
+def served(services: Services) -> Iterator[TestClient]:
+    with TestClient(create_app(services), base_url=GATEWAY, raise_server_exceptions=False) as client:
+        # the fake Redis loses a cancellation that comes while it subscribes: the gateway would never end
+        assert client.portal is not None
+        client.portal.call(asyncio.wait_for, services.feed.standing.wait(), SUBSCRIBED_SECONDS)
+        yield client
+
+
+@pytest.fixture
+def serve() -> Callable[[Services], AbstractContextManager[TestClient]]:
+    """``with serve(services) as client`` runs a gateway."""
+    return served
+
+
 @pytest.fixture
 def api(services: Services) -> Iterator[TestClient]:
     """A client of a running gateway without a token."""
-    with TestClient(create_app(services), base_url=GATEWAY, raise_server_exceptions=False) as client:
+    with served(services) as client:
         yield client

@@ -1,6 +1,7 @@
 """Who may call the gateway."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import pytest
 from fakeredis import FakeServer
@@ -9,8 +10,7 @@ from fastapi.testclient import TestClient
 from muniment.settings import Settings
 from muniment.testing import HashedWordsEmbedder
 from muniment_api.access_control import host_name, known_names
-from muniment_api.app import create_app
-from muniment_api.deps import build_services
+from muniment_api.deps import Services, build_services
 
 TOKEN = "a-token-for-these-tests"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -18,19 +18,17 @@ ROUTES = ["/api/v1/projects", "/healthz", "/readyz", "/openapi.json", "/mcp", "/
 
 
 @pytest.fixture
-def guarded(redis_server: FakeServer, gateway_settings: Settings) -> Iterator[TestClient]:
+def guarded(
+    redis_server: FakeServer,  # noqa: ARG001  the services find it by themselves
+    gateway_settings: Settings,
+    serve: Callable[[Services], AbstractContextManager[TestClient]],
+) -> Iterator[TestClient]:
     """A client of a gateway that has a token and an allowed name."""
-    assert redis_server
     settings = gateway_settings.model_copy(update={"token": TOKEN, "allowed_hosts": ["Muniment.example"]})
     embedder = HashedWordsEmbedder()
     services = build_services(settings, file_embedder=embedder, memory_embedder=embedder)
-    client = TestClient(
-        create_app(services),
-        base_url="http://localhost:7420",
-        raise_server_exceptions=False,
-        follow_redirects=False,
-    )
-    with client:
+    with serve(services) as client:
+        client.follow_redirects = False
         yield client
 
 

@@ -1,12 +1,13 @@
 """The command line's client: what is sent, and what becomes of each kind of answer."""
 
 import json
+from pathlib import Path
 
 import httpx
 import pytest
 from pydantic import BaseModel
 
-from muniment.cli.client import Answer, Gateway, Refused, connect, project_path
+from muniment.cli.client import Answer, Gateway, Refused, connect, gateway_url, known_token, project_path
 from muniment.errors import InvalidProjectName, InvalidValue, ServerUnavailable, UnexpectedAnswer, UnknownProject
 from muniment.settings import Settings
 from muniment.stack.state import StackState, write_state
@@ -110,10 +111,38 @@ def test_a_post_carries_json():
     assert answer.read(Named).name == "POST reindex"
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:port", "http://[::1"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:port", "http://[::1", "127.0.0.1:7420", "gateway", "ftp://gateway"])
 def test_what_is_no_url_is_named_with_its_setting(url: str):
     with pytest.raises(InvalidValue, match="MUNIMENT_URL"):
         connect(None, url)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:7999"),
+        ("0.0.0.0", "http://127.0.0.1:7999"),
+        ("::", "http://[::1]:7999"),
+        ("::1", "http://[::1]:7999"),
+    ],
+)
+def test_a_gateway_is_sought_where_this_host_reaches_it(tmp_path: Path, host: str, url: str):
+    assert gateway_url(Settings(data_dir=tmp_path, host=host, port=7999)) == url
+
+
+def test_a_data_folder_that_is_none_leads_to_the_default_gateway(tmp_path: Path):
+    (tmp_path / "file").touch()
+    assert gateway_url(Settings(data_dir=tmp_path / "file")) == "http://127.0.0.1:7420"
+
+
+def test_the_token_is_the_given_one_or_the_one_in_the_file(tmp_path: Path):
+    file = tmp_path / "token"
+    assert known_token(Settings(token_file=file)) is None
+    assert not file.exists(), "a client makes no token"
+    file.write_text("from the file of tests\n", encoding="utf-8")
+    assert known_token(Settings(token_file=file)) == "from the file of tests"
+    assert known_token(Settings(token_file=file, token="given in the tests")) == "given in the tests"
+    assert known_token(Settings()) is None
 
 
 def test_the_gateway_is_the_option_s_else_the_environment_s_else_the_data_folder_s(tmp_path, monkeypatch):

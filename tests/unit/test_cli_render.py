@@ -78,7 +78,7 @@ def seen(*shown: RenderableType, width: int = 80) -> str:
 
 def found(*hits: Hit, index: IndexHeader = INDEX, query: str = "main", degraded: tuple[str, ...] = ()) -> str:
     out = Console(file=io.StringIO(), width=80, markup=False, highlight=False)
-    show_found(out, Found(results=list(hits), index=index, degraded=list(degraded)), query)
+    show_found(out, Found(results=list(hits), index=index, took_ms=4.2, degraded=list(degraded)), query)
     assert isinstance(out.file, io.StringIO)
     return out.file.getvalue()
 

@@ -3,17 +3,13 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from muniment.cli.bridge import Bridge, gateway_url, known_token
+from muniment.cli.bridge import Bridge
 from muniment.errors import Unauthorized
-from muniment.settings import Settings
-from muniment.stack.state import StackState, write_state
 
 URL = "http://gateway/mcp"
 Answer = Callable[[httpx.Request], httpx.Response]
@@ -225,24 +221,3 @@ async def test_what_still_runs_at_the_end_is_left_after_a_moment(monkeypatch: py
     open_stream = Stream(stays_open=True)
     assert await carried(lambda _: events(open_stream), request("subscriptions/listen")) == []
     assert open_stream.closed.is_set()
-
-
-def test_the_gateway_is_sought_where_the_settings_or_the_data_folder_say(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path, port=7999)
-    assert gateway_url(settings) == "http://127.0.0.1:7999"
-    state = StackState(
-        pid=1, data_dir=str(tmp_path), url="http://127.0.0.1:4242", ops_url="", redis_url="", chroma_url="",
-        started_at=datetime.now(UTC),
-    )  # fmt: skip
-    write_state(settings.folder.stack_state, state)
-    assert gateway_url(settings) == "http://127.0.0.1:4242"
-    assert gateway_url(Settings(data_dir=tmp_path, url="http://elsewhere")) == "http://elsewhere"
-
-
-def test_the_token_is_the_given_one_or_the_one_in_the_file(tmp_path: Path) -> None:
-    file = tmp_path / "token"
-    assert known_token(Settings(token_file=file)) is None, "a client makes no token"
-    file.write_text("from the file of tests\n", encoding="utf-8")
-    assert known_token(Settings(token_file=file)) == "from the file of tests"
-    assert known_token(Settings(token_file=file, token="given in the tests")) == "given in the tests"
-    assert known_token(Settings()) is None

@@ -4,15 +4,28 @@ import io
 import json
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
-from rich.console import Console
+from pydantic import BaseModel
 
-from muniment.cli.quickstart import Quickstart, Refused, Rest, checked, free_name
-from muniment.errors import InternalError, PathNotAFolder, PathNotFound, ServerUnavailable
-from muniment.jobs import JobStatus
+from muniment.cli.answers import Found, Hit, ProjectPage
+from muniment.cli.client import Gateway, Refused
+from muniment.cli.quickstart import Quickstart, checked, free_name
+from muniment.cli.render import console
+from muniment.errors import DiskFull, PathNotAFolder, PathNotFound, PathOutsideRoots, UnexpectedAnswer
+from muniment.intake import ProjectAnswer
+from muniment.jobs import FileCounts, FileFailure, Job, JobStatus
+from muniment.project import Project
+from muniment.status import Coverage, IndexHeader, IndexState, ProjectStatus
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def project(name: str, *paths: str) -> Project:
+    return Project(id=f"{name}-abc123", name=name, watch_paths=list(paths), created_at=AT, updated_at=AT)
 
 
 class Hurried(threading.Event):
@@ -30,55 +43,100 @@ class ScriptedGateway:
         self.now = steps[0]
         self.searches: list[str] = []
         self.created: dict[str, object] = {}
+        self.failed = 0
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        path = request.url.path.removeprefix("/api/v1")
         if request.method == "POST":
             self.created = json.loads(request.content)
-            answer = {"project": "tree", "job_id": "j1", "message": "Project 'tree' initialized.", "warnings": ["two"]}
-            return httpx.Response(202, json=answer)
-        return httpx.Response(200, json=self.answer(path, request))
+        return httpx.Response(200, text=self.answer(request).model_dump_json())
 
-    def answer(self, path: str, request: httpx.Request) -> object:
-        if path == "/projects":
-            return {"items": []}
-        if path == "/jobs/j1":
-            self.now = next(self.steps)
-            return self.job()
-        _, total, lexical, vectors = self.now
-        if path.endswith("/status"):
-            return {"coverage": {"files_total": total, "files_lexical": lexical, "files_vector": vectors}}
-        self.searches.append(request.url.params["q"])
-        hit = {"path": "src/app.py", "start_line": 3, "end_line": 9, "symbol": "main"}
-        index = {"lexical_percent": 100 * lexical / total, "vector_percent": 100 * vectors / total}
-        return {"results": [hit], "index": index, "took_ms": 4.2}
+    def answer(self, request: httpx.Request) -> BaseModel:
+        match request.method, request.url.path.removeprefix("/api/v1"):
+            case "GET", "/projects":
+                other = {**project("other", "/srv/other").model_dump(), "index": self.header()}
+                return ProjectPage.model_validate({"items": [other]})
+            case "POST", "/projects":
+                made, message = project("tree", "/sources/tree"), "Project 'tree' initialized."
+                return ProjectAnswer(project=made, job_id="j1", message=message, warnings=["two"])
+            case "GET", "/jobs/j1":
+                self.now = next(self.steps)
+                return self.job()
+            case "GET", "/projects/tree/status":
+                return self.status()
+            case "GET", "/projects/tree/search":
+                self.searches.append(request.url.params["q"])
+                hit = Hit(path="src/app.py", start_line=3, end_line=9, symbol="main", score=1, text="", stale=False)
+                return Found(results=[hit], index=self.header(), took_ms=4.2)
+            case other:
+                raise AssertionError(other)
 
-    def job(self) -> dict[str, object]:
-        status, total, _, vectors = self.now
-        error = (
-            {"code": "disk_full", "message": "No space left.", "remedy": "Free some."} if status == "failed" else None
+    def header(self) -> IndexHeader:
+        coverage = self.coverage()
+        return IndexHeader(
+            state=IndexState.INDEXING,
+            lexical_percent=coverage.lexical_percent,
+            vector_percent=coverage.vector_percent,
+            as_of=None,
+            commit=None,
+            pending_changes=0,
         )
-        return {
-            "id": "j1",
-            "project": "tree",
-            "project_id": "tree-abc123",
-            "kind": "reconcile",
-            "status": status,
-            "created_at": "2026-01-01T00:00:00Z",
-            "files": {"total": total, "done": vectors, "skipped": {"binary": 2}},
-            "chunks": 30,
-            "error": error,
-        }
+
+    def coverage(self) -> Coverage:
+        _, total, lexical, vectors = self.now
+        return Coverage(
+            files_total=total,
+            files_lexical=lexical,
+            files_vector=vectors,
+            lexical_percent=100 * lexical / (total or 1),
+            vector_percent=100 * vectors / (total or 1),
+            chunks=30,
+        )
+
+    def status(self) -> ProjectStatus:
+        return ProjectStatus(
+            project="tree",
+            project_id="tree-abc123",
+            state=IndexState.INDEXING,
+            up_to_date=False,
+            coverage=self.coverage(),
+            missing=0,
+            extra=0,
+            last_reconcile=None,
+            commit=None,
+            pending_changes=0,
+            watch=True,
+            memories=0,
+            job=self.job(),
+        )
+
+    def job(self) -> Job:
+        status, total, _, vectors = self.now
+        return Job.model_validate(
+            {
+                "id": "j1",
+                "project": "tree",
+                "project_id": "tree-abc123",
+                "kind": "reconcile",
+                "status": status,
+                "created_at": AT,
+                "files": FileCounts(total=total, done=vectors, failed=self.failed, skipped={"binary": 2}),
+                "failures": [FileFailure(path="a.txt", reason="undecodable")] * self.failed,
+                "with_errors": bool(self.failed),
+                "chunks": 0,  # of this pass; the index has more
+                "error": DiskFull("/data").body() if status == "failed" else None,
+            }
+        )
 
 
 def play(gateway: ScriptedGateway, stop: threading.Event | None = None) -> tuple[JobStatus, str]:
     """Runs a quickstart at one second a look; its last status and all that it printed."""
     seconds = iter(range(1000))
-    console = Console(file=io.StringIO(), width=200)
-    rest = Rest("http://gateway", None, httpx.MockTransport(gateway))
-    job = Quickstart(rest, console, stop or Hurried(), lambda: float(next(seconds))).run(Path("/sources/tree"))
-    assert isinstance(console.file, io.StringIO)
-    return job.status, console.file.getvalue()
+    out = console()
+    out.file, out.width = io.StringIO(), 200
+    client = Gateway("http://gateway", None, httpx.MockTransport(gateway))
+    job = Quickstart(client, out, stop or Hurried(), lambda: float(next(seconds))).run(Path("/sources/tree"))
+    assert isinstance(out.file, io.StringIO)
+    return job.status, out.file.getvalue()
 
 
 def test_a_run_searches_while_it_indexes_and_sums_up_at_the_end():
@@ -96,14 +154,21 @@ def test_a_run_searches_while_it_indexes_and_sums_up_at_the_end():
 
     assert status is JobStatus.COMPLETED
     assert gateway.created == {"name": "tree", "watch_paths": ["/sources/tree"]}
-    assert "Project 'tree' initialized." in told
+    assert "Project 'tree' is indexed in the background" in told
     assert "warning: two" in told
     assert "First hit after" in told
     assert "index: 40% by words, 0% by meaning" in told
     assert "src/app.py:3-9  main" in told
-    assert "Every file is found by its words" in told
+    assert "; its meaning follows." in told
     assert "10 files, 30 chunks; skipped: 2 binary." in told
     assert told.index("First hit") < told.index("Every file") < told.index("Complete after")
+
+
+def test_an_index_that_was_complete_before_is_said_to_be():
+    _, told = play(ScriptedGateway([("queued", 10, 10, 10), ("queued", 10, 10, 10), ("completed", 10, 10, 10)]))
+
+    assert "meaning follows" not in told
+    assert "10 files, 30 chunks" in told
 
 
 def test_nothing_is_asked_before_anything_is_indexed():
@@ -112,7 +177,7 @@ def test_nothing_is_asked_before_anything_is_indexed():
 
     assert status is JobStatus.FAILED
     assert gateway.searches == []
-    assert "No space left. Free some." in told
+    assert str(DiskFull("/data")) in told
 
 
 def test_a_job_that_no_worker_takes_is_remarked_once():
@@ -125,9 +190,25 @@ def test_a_job_that_no_worker_takes_is_remarked_once():
 def test_an_interrupted_run_ends_at_the_next_look():
     stop = Hurried()
     stop.set()
-    status, _ = play(ScriptedGateway([("running", 10, 0, 0)] * 3), stop)
+    status, told = play(ScriptedGateway([("running", 10, 0, 0)] * 3), stop)
 
     assert status is JobStatus.RUNNING
+    assert told.endswith("The index is not complete yet; the next start goes on where it is.\n")
+
+
+def test_a_file_that_failed_is_named():
+    gateway = ScriptedGateway([("running", 10, 0, 0), ("running", 10, 0, 0), ("completed", 10, 9, 9)])
+    gateway.failed = 1
+    _, told = play(gateway)
+
+    assert "failed: a.txt: undecodable" in told
+    assert "with 1 failed file: 9 files, 30 chunks" in told
+
+
+def test_an_index_that_lacks_one_file_of_thousands_is_never_called_complete():
+    gateway = ScriptedGateway([("running", 1000, 0, 0), ("running", 1000, 999, 0), ("failed", 1000, 999, 0)])
+
+    assert "index: 99.9% by words" in play(gateway)[1]
 
 
 @pytest.mark.parametrize(
@@ -143,39 +224,30 @@ def test_an_interrupted_run_ends_at_the_next_look():
     ],
 )
 def test_a_folder_keeps_its_project_and_never_takes_another_folder_s(folder, taken, name):
-    projects = {known: {"watch_paths": paths} for known, paths in taken.items()}
-
-    assert free_name(Path(folder), projects) == name
+    assert free_name(Path(folder), [project(known, *paths) for known, paths in taken.items()]) == name
 
 
 def test_a_refusal_of_the_gateway_is_passed_on_in_its_own_words():
-    body = {"code": "path_outside_roots", "message": "Outside.", "remedy": "Choose another."}
-    rest = Rest("http://gateway", None, httpx.MockTransport(lambda _: httpx.Response(403, json=body)))
+    error = PathOutsideRoots("/sources/tree", ["/home"])
+
+    class Refusing(ScriptedGateway):
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            if request.method == "POST":
+                return httpx.Response(403, text=error.body().model_dump_json())
+            return super().__call__(request)
 
     with pytest.raises(Refused) as caught:
-        rest.get("/projects")
-    assert (caught.value.text, caught.value.remedy_text) == ("Outside.", "Choose another.")
+        play(Refusing([("queued", 0, 0, 0)]))
+    assert caught.value.body() == error.body()
 
 
-@pytest.mark.parametrize("answer", [httpx.Response(502, text="<html>"), httpx.Response(500, json=["odd"])])
-def test_an_answer_that_is_no_error_of_ours_is_an_internal_one(answer):
-    with pytest.raises(InternalError, match="GET /projects"):
-        Rest("http://gateway", None, httpx.MockTransport(lambda _: answer)).get("/projects")
+def test_a_server_that_is_no_muniment_is_named():
+    class Foreign(ScriptedGateway):
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            return httpx.Response(200, json={"items": [{"name": "a shop"}], "path": request.url.path})
 
-
-def test_a_gateway_that_is_away_is_said_to_be():
-    def refuse(request: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("refused", request=request)
-
-    with pytest.raises(ServerUnavailable, match="http://gateway"):
-        Rest("http://gateway", None, httpx.MockTransport(refuse)).get("/projects")
-
-
-def test_the_token_is_carried():
-    def check(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, json={"sent": request.headers["Authorization"]})
-
-    assert Rest("http://gateway", "s3cret", httpx.MockTransport(check)).get("/projects") == {"sent": "Bearer s3cret"}
+    with pytest.raises(UnexpectedAnswer, match="its answer is no ProjectPage"):
+        play(Foreign([("queued", 0, 0, 0)]))
 
 
 def test_a_tree_must_be_a_folder_that_exists(tmp_path):

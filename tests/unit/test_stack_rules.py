@@ -183,6 +183,20 @@ def test_a_token_file_with_too_little_in_it_is_refused(tmp_path):
         resolve_token(Settings(data_dir=tmp_path, token_file=tmp_path / "token"))
 
 
+@pytest.mark.parametrize("content", [None, b"\xff" * 32])
+def test_a_token_file_that_cannot_be_read_is_named(tmp_path, content):
+    path = tmp_path / "token"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(InvalidValue, match=r"MUNIMENT_TOKEN_FILE is .*token': it cannot be read \("):
+        resolve_token(Settings(data_dir=tmp_path, token_file=path))
+
+
+def test_a_token_file_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidValue, match=r"MUNIMENT_TOKEN_FILE is .*it cannot be made \("):
+        resolve_token(Settings(data_dir=tmp_path, token_file=tmp_path / "file" / "token"))
+
+
 def test_a_lock_tells_its_holder_and_is_refused_to_a_second_one(tmp_path):
     first, second = FileLock(tmp_path / "lock"), FileLock(tmp_path / "lock")
     assert holder(tmp_path / "lock") is None

@@ -21,6 +21,7 @@ class Hit(BaseModel):
 class Found(BaseModel):
     results: list[Hit]
     index: IndexHeader
+    took_ms: float
     degraded: list[str] = []
 
 

@@ -14,16 +14,13 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Annotated, Any, BinaryIO
-from urllib.parse import urlsplit
 
 import httpx
 import typer
 
-from muniment.access import is_loopback
-from muniment.cli.stack_commands import DataDir, settings_from
-from muniment.errors import ErrorBody, ServerUnavailable, UnexpectedAnswer
-from muniment.settings import Settings
-from muniment.stack.state import read_state
+from muniment.cli.client import Refused, gateway_url, http_options, known_token
+from muniment.cli.options import DataDir, settings_from
+from muniment.errors import ErrorBody, MunimentError, ServerUnavailable, UnexpectedAnswer
 
 Message = dict[str, Any]
 RequestId = str | int
@@ -35,14 +32,6 @@ PARSE_ERROR, INVALID_REQUEST, INTERNAL_ERROR = -32700, -32600, -32603
 VERSION_IN_META = "io.modelcontextprotocol/protocolVersion"
 NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 PLAIN_HEADER = re.compile(r"[!-~]([ -~]*[!-~])?")
-
-
-class Refused(Exception):
-    """The gateway answered with an error of its own, before MCP came into play."""
-
-    def __init__(self, body: ErrorBody) -> None:
-        super().__init__(body.message)
-        self.body = body
 
 
 class Bridge:
@@ -115,11 +104,12 @@ class Bridge:
                     self._note_version(message, answer)
                     self._write({**answer, "id": message["id"]})
                     return
-            self._write(_failure(message["id"], ServerUnavailable(url).body()))  # it ended while it answered
+            failure = ServerUnavailable(url).body()  # it ended while it answered
         except httpx.HTTPError:
-            self._write(_failure(message["id"], ServerUnavailable(url).body()))
-        except Refused as refused:
-            self._write(_failure(message["id"], refused.body))
+            failure = ServerUnavailable(url).body()
+        except MunimentError as error:
+            failure = error.body()
+        self._write(_failure(message["id"], failure))
 
     def _note_version(self, message: Message, answer: Message) -> None:
         if message["method"] == "initialize":
@@ -140,7 +130,7 @@ class Bridge:
 
 
 async def _messages(response: httpx.Response) -> AsyncIterator[Message]:
-    """The JSON-RPC messages of an answer, be it a stream or a single one. Raises Refused, httpx.HTTPError."""
+    """The JSON-RPC messages of an answer, be it a stream or a single one. Raises httpx.HTTPError, and as _message."""
     if response.headers.get("content-type", "").startswith("text/event-stream"):
         async for data in _event_data(response.aiter_bytes()):
             yield _message(response, data)
@@ -149,13 +139,14 @@ async def _messages(response: httpx.Response) -> AsyncIterator[Message]:
 
 
 def _message(response: httpx.Response, content: bytes) -> Message:
+    """Raises Refused when the gateway answered with an error of its own, UnexpectedAnswer for all else."""
     try:
         message = json.loads(content)
         if isinstance(message, dict) and "jsonrpc" in message:
             return message
         body = ErrorBody.model_validate(message)
-    except (ValueError, RecursionError):
-        body = UnexpectedAnswer(str(response.url), f"status {response.status_code}, no JSON-RPC").body()
+    except (ValueError, RecursionError) as error:
+        raise UnexpectedAnswer(str(response.url), f"status {response.status_code}, no JSON-RPC") from error
     raise Refused(body)
 
 
@@ -195,7 +186,7 @@ def _failure(request_id: RequestId, body: ErrorBody) -> Message:
 
 
 async def carry(source: BinaryIO, sink: BinaryIO, url: Callable[[], str], token: str | None) -> None:
-    """Carries messages until ``source`` ends."""
+    """Carries messages until ``source`` ends. Raises InvalidValue when the URL is none."""
 
     def write(message: Message) -> None:
         sink.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
@@ -211,22 +202,12 @@ async def carry(source: BinaryIO, sink: BinaryIO, url: Callable[[], str], token:
 
     # a daemon: nothing ends a blocked read, and it must not keep the process alive
     threading.Thread(target=read, name="stdin", daemon=True).start()
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    local = is_loopback(urlsplit(url()).hostname or "")
-    async with httpx.AsyncClient(headers=headers, timeout=TIMEOUT, trust_env=not local) as client:
+    async with httpx.AsyncClient(timeout=TIMEOUT, **http_options(url(), token)) as client:
         bridge = Bridge(client, url, write)
         while line := await lines.get():
             if line.strip():
                 bridge.take(line)
         await bridge.end()
-
-
-def gateway_url(settings: Settings) -> str:
-    """MUNIMENT_URL, else where the stack of the data folder last ran, else where it would."""
-    if settings.url is not None:
-        return settings.url
-    state = read_state(settings.folder.stack_state)
-    return state.url if state is not None else f"http://{settings.host}:{settings.port}"
 
 
 def bridge(
@@ -244,13 +225,6 @@ def bridge(
     os.dup2(2, 1)  # the protocol alone goes to stdout, whatever a library prints
     with suppress(KeyboardInterrupt, BrokenPipeError):
         asyncio.run(carry(source, sink, endpoint, known_token(settings)))
-
-
-def known_token(settings: Settings) -> str | None:
-    if settings.token is not None or settings.token_file is None:
-        return settings.token
-    file = settings.token_file.expanduser()
-    return file.read_text(encoding="utf-8").strip() if file.exists() else None
 
 
 def register(app: typer.Typer) -> None:

@@ -1,26 +1,55 @@
-"""The gateway's REST as the command line calls it."""
+"""Where the gateway is, and its REST as the command line calls it."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, Self, TypeVar
 
 import httpx
-import typer
 from pydantic import BaseModel, ValidationError
 
-from muniment.access import is_loopback
-from muniment.cli.bridge import gateway_url, known_token
-from muniment.cli.stack_commands import settings_from
+from muniment.access import is_loopback, read_token
+from muniment.cli.options import settings_from
 from muniment.errors import ErrorBody, InvalidValue, MunimentError, ServerUnavailable, UnexpectedAnswer
 from muniment.project import check_name
+from muniment.settings import Settings
+from muniment.stack.children import base_url
+from muniment.stack.state import read_state
 
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 
-Url = Annotated[str | None, typer.Option("--url", help="The gateway to talk to (MUNIMENT_URL).", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the gateway's answer as it is.")]
-
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def gateway_url(settings: Settings) -> str:
+    """MUNIMENT_URL, else where the stack of the data folder last ran, else where it would."""
+    if settings.url is not None:
+        return settings.url
+    state = read_state(settings.folder.stack_state)
+    return state.url if state is not None else base_url(settings.host, settings.port)
+
+
+def known_token(settings: Settings) -> str | None:
+    """The token to send. A client makes none: without its file there is none. Raises InvalidValue."""
+    if settings.token is not None or settings.token_file is None:
+        return settings.token
+    try:
+        return read_token(settings.token_file.expanduser())
+    except FileNotFoundError:
+        return None
+
+
+def http_options(url: str, token: str | None) -> dict[str, Any]:
+    """What each HTTP client of the gateway is made with. Raises InvalidValue when the URL is none."""
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise InvalidValue("MUNIMENT_URL", url, f"it is no URL ({error})") from error
+    if parts.scheme not in {"http", "https"} or not parts.host:
+        raise InvalidValue("MUNIMENT_URL", url, "it does not begin with http:// or https:// and a host")
+    return {
+        "headers": {"Authorization": f"Bearer {token}"} if token else {},
+        "trust_env": not is_loopback(parts.host),  # a proxy does not know this host's loopback
+    }
 
 
 class Refused(MunimentError):
@@ -57,18 +86,9 @@ class Gateway:
 
     def __init__(self, url: str, token: str | None, transport: httpx.BaseTransport | None = None) -> None:
         self._url = url.rstrip("/")
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        try:
-            local = is_loopback(urlsplit(url).hostname or "")
-            self._client = httpx.Client(
-                base_url=f"{self._url}/api/v1",
-                headers=headers,
-                timeout=TIMEOUT,
-                trust_env=not local,  # a proxy does not know this host's loopback
-                transport=transport,
-            )
-        except (httpx.InvalidURL, ValueError) as error:
-            raise InvalidValue("MUNIMENT_URL", url, f"it is no URL ({error})") from error
+        self._client = httpx.Client(
+            base_url=f"{self._url}/api/v1", timeout=TIMEOUT, transport=transport, **http_options(url, token)
+        )
 
     def __enter__(self) -> Self:
         return self

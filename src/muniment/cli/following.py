@@ -22,6 +22,11 @@ def job_path(job_id: str) -> str:
     return f"/jobs/{quote(job_id, safe='')}"
 
 
+def at_rest(job: Job) -> bool:
+    """Whether it has ended or was paused: nothing more happens to it by itself."""
+    return job.status in TERMINAL or job.status is JobStatus.PAUSED
+
+
 def follow(
     gateway: Gateway,
     job_id: str,
@@ -42,7 +47,7 @@ def follow(
             else:
                 answered = clock()
                 display.show(job)
-                if job.status in TERMINAL or job.status is JobStatus.PAUSED:
+                if at_rest(job):
                     return job
             sleep(POLL_SECONDS)
 

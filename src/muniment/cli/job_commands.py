@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from muniment.cli.client import AsJson, Url, connect
+from muniment.cli.client import connect
 from muniment.cli.following import job_path
+from muniment.cli.options import AsJson, DataDir, Url
 from muniment.cli.render import console, job_details, jobs_table
-from muniment.cli.stack_commands import DataDir
 from muniment.jobs import Job, JobPage, JobStatus
 
 

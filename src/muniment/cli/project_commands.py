@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from muniment.cli.answers import Found, ProjectPage
-from muniment.cli.client import AsJson, Gateway, Refused, Url, connect, project_path
+from muniment.cli.client import Gateway, Refused, connect, project_path
 from muniment.cli.following import follow
+from muniment.cli.options import AsJson, DataDir, Url
 from muniment.cli.render import console, failures, projects_table, show_found, status_details, summary
-from muniment.cli.stack_commands import DataDir
 from muniment.intake import JobAnswer, ProjectAnswer
 from muniment.jobs import TERMINAL, Job, JobKind, JobPage, JobStatus
 from muniment.status import ProjectStatus

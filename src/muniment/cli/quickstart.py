@@ -1,30 +1,38 @@
 """`muniment quickstart`: the main job once, in front of a person's eyes, over the gateway's REST."""
 
 import re
+import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import httpx
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from muniment.access import resolve_token
+from muniment.cli.answers import Found, ProjectPage
+from muniment.cli.client import Gateway, project_path
+from muniment.cli.following import at_rest, job_path
+from muniment.cli.hints import command
+from muniment.cli.options import DataDir, settings_from
 from muniment.cli.progress import IndexProgress
-from muniment.cli.stack_commands import DataDir, describe, settings_from
-from muniment.errors import InternalError, MunimentError, PathNotAFolder, PathNotFound, ServerUnavailable
-from muniment.jobs import TERMINAL, Job, JobStatus
+from muniment.cli.render import clean, console, count, failures, hit_heading, skipped
+from muniment.cli.stack_commands import describe
+from muniment.errors import PathNotAFolder, PathNotFound
+from muniment.intake import ProjectAnswer
+from muniment.jobs import Job, JobStatus
 from muniment.process import stop_child
+from muniment.project import Project
 from muniment.settings import Settings
 from muniment.stack import embedded
 from muniment.stack.state import StackState
+from muniment.status import ProjectStatus
 
 POLL_SECONDS = 0.25
-REQUEST_SECONDS = 30.0
 SEARCH_EVERY = 2.0
 HINT_AFTER = 15.0
 QUESTIONS = (
@@ -35,47 +43,9 @@ QUESTIONS = (
 )
 
 
-class Refused(MunimentError):
-    """The gateway's own error, passed on."""
-
-    code = "refused"
-    message = "{message}"
-    remedy = "{remedy}"
-
-
-class Rest:
-    """The gateway's REST as dictionaries. Raises ServerUnavailable, or Refused with the gateway's words."""
-
-    def __init__(self, url: str, token: str | None, transport: httpx.BaseTransport | None = None) -> None:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._url = url
-        self._client = httpx.Client(
-            base_url=f"{url}/api/v1", headers=headers, timeout=REQUEST_SECONDS, trust_env=False, transport=transport
-        )
-
-    def get(self, path: str, **params: Any) -> Any:
-        return self._call("GET", path, params=params)
-
-    def post(self, path: str, body: object) -> Any:
-        return self._call("POST", path, json=body)
-
-    def _call(self, method: str, path: str, **options: Any) -> Any:
-        try:
-            answer = self._client.request(method, path, **options)
-        except httpx.TransportError as error:
-            raise ServerUnavailable(self._url) from error
-        if answer.is_success:
-            return answer.json()
-        try:
-            body = answer.json()
-            raise Refused(message=body["message"], remedy=body["remedy"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise InternalError(f"the gateway answered {answer.status_code} to {method} {path}") from error
-
-
 @dataclass
 class Milestones:
-    """Seconds since the project was made; None until reached."""
+    """How far a run is. Times are in seconds since the project was made, None until reached."""
 
     began: float
     first_hit: float | None = None
@@ -84,98 +54,105 @@ class Milestones:
     asked: int = 0
     next_search: float = 0.0
     hinted: bool = False
+    chunks: int = 0
 
 
 class Quickstart:
     """One run over one tree. ``stop`` ends it early; nothing else does but the job's end."""
 
-    def __init__(self, rest: Rest, console: Console, stop: threading.Event, clock: Callable[[], float]) -> None:
-        self._rest = rest
-        self._console = console
+    def __init__(self, gateway: Gateway, out: Console, stop: threading.Event, clock: Callable[[], float]) -> None:
+        self._gateway = gateway
+        self._out = out
         self._stop = stop
         self._clock = clock
 
     def run(self, tree: Path) -> Job:
-        """Indexes the tree, drawing progress and searching meanwhile; returns the job as it ended."""
-        name = free_name(tree, {item["name"]: item for item in self._rest.get("/projects")["items"]})
+        """Indexes the tree, drawing progress and searching meanwhile; returns the job as it was last seen."""
+        name = free_name(tree, self._gateway.get("/projects").read(ProjectPage).items)
         began = self._clock()
-        made = self._rest.post("/projects", {"name": name, "watch_paths": [str(tree)]})
-        self._print(f"{made['message']}  (answered in {(self._clock() - began) * 1000:.0f} ms)")
-        for warning in made.get("warnings") or []:
-            self._print(f"warning: {warning}")
+        made = self._gateway.post("/projects", {"name": name, "watch_paths": [str(tree)]}).read(ProjectAnswer)
+        answered = (self._clock() - began) * 1000
+        self._say(f"Project '{name}' is indexed in the background (the request was answered in {answered:.0f} ms).")
+        for warning in made.warnings:
+            self._say(f"warning: {warning}")
         reached = Milestones(began)
-        with IndexProgress(self._console) as bars:
+        with IndexProgress(self._out) as bars:
             while True:
-                job = Job.model_validate(self._rest.get(f"/jobs/{made['job_id']}"))
+                job = self._gateway.get(job_path(made.job_id)).read(Job)
                 self._look(name, job, reached, bars)
-                if job.status in TERMINAL or job.status is JobStatus.PAUSED or self._stop.wait(POLL_SECONDS):
+                if at_rest(job) or self._stop.wait(POLL_SECONDS):
                     break
         self._sum_up(name, job, reached)
         return job
 
     def _look(self, name: str, job: Job, reached: Milestones, bars: IndexProgress) -> None:
-        coverage = self._rest.get(f"/projects/{name}/status")["coverage"]
-        total, lexical = coverage["files_total"], coverage["files_lexical"]
-        bars.update(total, lexical, coverage["files_vector"])
+        coverage = self._gateway.get(project_path(name, "/status")).read(ProjectStatus).coverage
+        total, lexical = coverage.files_total, coverage.files_lexical
+        bars.update(total, lexical, coverage.files_vector)
+        reached.chunks = coverage.chunks
         now = self._clock() - reached.began
-        if reached.lexical is None and total and lexical >= total:
-            reached.lexical = now
-            self._print(f"Every file is found by its words after {now:.1f} s; its meaning follows.")
         if lexical and now >= reached.next_search and (reached.first_hit is None or reached.asked < len(QUESTIONS)):
             self._ask(name, reached)
+        if reached.lexical is None and total and lexical >= total:
+            reached.lexical = now
+            rest = "; its meaning follows" if coverage.files_vector < total else ""
+            self._say(f"Every file is found by its words after {now:.1f} s{rest}.")
         if job.status is JobStatus.COMPLETED:
             reached.complete = now
         if job.status is JobStatus.QUEUED and now > HINT_AFTER and not reached.hinted:
             reached.hinted = True
-            self._print(f"No worker took the job for {now:.0f} s; logs/worker.log and logs/stack.log may say why.")
+            self._say(f"No worker took the job for {now:.0f} s; logs/worker.log and logs/stack.log may say why.")
 
     def _ask(self, name: str, reached: Milestones) -> None:
         """One search while the index grows; the first that finds something is the first hit."""
         question = QUESTIONS[reached.asked % len(QUESTIONS)]
-        answer = self._rest.get(f"/projects/{name}/search", q=question, limit=1)
-        if not answer["results"]:
+        found = self._search(name, question, limit=1)
+        if not found.results:
             return
         now = self._clock() - reached.began
         if reached.first_hit is None:
             reached.first_hit = now
-            self._print(f"First hit after {now:.1f} s.")
+            self._say(f"First hit after {now:.1f} s.")
         reached.asked += 1
         reached.next_search = now + SEARCH_EVERY
-        self._show(question, answer)
+        self._show(question, found)
 
-    def _show(self, question: str, answer: dict[str, Any]) -> None:
-        index = answer["index"]
-        self._print(
-            f'  "{question}"  ({answer["took_ms"]:.0f} ms; index: {index["lexical_percent"]:.0f}% by words, '
-            f"{index['vector_percent']:.0f}% by meaning)"
+    def _search(self, name: str, question: str, limit: int) -> Found:
+        return self._gateway.get(project_path(name, "/search"), q=question, limit=limit).read(Found)
+
+    def _show(self, question: str, found: Found) -> None:
+        index = found.index
+        self._say(
+            f'  "{question}"  ({found.took_ms:.0f} ms; index: {index.lexical_percent:g}% by words, '
+            f"{index.vector_percent:g}% by meaning)"
         )
-        for hit in answer["results"]:
-            symbol = f"  {hit['symbol']}" if hit.get("symbol") else ""
-            self._print(f"     {hit['path']}:{hit['start_line']}-{hit['end_line']}{symbol}")
+        for hit in found.results:
+            self._out.print("    ", hit_heading(hit), soft_wrap=True)
 
     def _sum_up(self, name: str, job: Job, reached: Milestones) -> None:
-        if job.status is not JobStatus.COMPLETED:
-            reason = f": {job.error.message} {job.error.remedy}" if job.error else ""
-            self._print(f"The job is {job.status}{reason}")
-            return
-        skipped = ", ".join(f"{count:,} {reason}" for reason, count in sorted(job.files.skipped.items())) or "none"
-        ending = f" with {job.files.failed:,} files failed" if job.with_errors else ""
-        self._print(
-            f"Complete after {reached.complete or 0.0:.1f} s{ending}: {job.files.done:,} files, {job.chunks:,} chunks; "
-            f"skipped: {skipped}."
-        )
-        for question in QUESTIONS[:2]:
-            self._show(question, self._rest.get(f"/projects/{name}/search", q=question, limit=3))
-        self._print(f"Ask yourself: muniment search {name} 'your question'")
+        for failure in failures(job):
+            self._say(f"failed: {failure}")
+        if job.status is JobStatus.COMPLETED:
+            ending = f" with {count(job.files.failed, 'failed file')}" if job.with_errors else ""
+            self._say(
+                f"Complete after {reached.complete or 0.0:.1f} s{ending}: {count(job.files.done, 'file')}, "
+                f"{count(reached.chunks, 'chunk')}; skipped: {skipped(job) or 'none'}."
+            )
+            for question in QUESTIONS[:2]:
+                self._show(question, self._search(name, question, limit=3))
+        elif at_rest(job):
+            self._say(f"The job is {job.status}{f': {job.error.message} {job.error.remedy}' if job.error else ''}")
+        else:
+            self._say("The index is not complete yet; the next start goes on where it is.")
 
-    def _print(self, line: str) -> None:
-        self._console.print(escape(line), highlight=False, soft_wrap=True)
+    def _say(self, line: str) -> None:
+        self._out.print(clean(line), soft_wrap=True)
 
 
-def free_name(tree: Path, taken: dict[str, dict[str, Any]]) -> str:
+def free_name(tree: Path, projects: Iterable[Project]) -> str:
     """The folder's name as a project name: that of its project if it has one, else one that no other tree has."""
     base = re.sub(r"[^A-Za-z0-9._-]+", "-", tree.name).lstrip("._-")[:55] or "project"
-    owners = {name.lower(): project["watch_paths"] for name, project in taken.items()}
+    owners = {project.name.lower(): project.watch_paths for project in projects}
     name, number = base, 1
     while owners.get(name.lower(), [str(tree)]) != [str(tree)]:
         number += 1
@@ -193,30 +170,39 @@ def quickstart(
     """Start Muniment, index a folder with a live progress bar, and search while it runs."""
     folder = checked(tree or default_tree)
     settings = settings_from(data_dir, [folder], port=port)
-    console, stop = Console(), threading.Event()
-    with embedded.stopped_by_signals(stop):
-        console.print(f"Starting Muniment on {settings.data_dir} ...", highlight=False, soft_wrap=True)
-        began = time.monotonic()
-        state, process = embedded.launch(settings, bound=True, stop=stop)
-        try:
-            heading = f"Ready after {time.monotonic() - began:.1f} s" if process else "It runs already"
-            console.print(f"{heading} (pid {state.pid}):\n{describe(state, settings)}", highlight=False, soft_wrap=True)
-            status = _run(state, settings, folder, console, stop)
-            if process is not None and not leave and not stop.is_set():
-                console.print("Ctrl-C stops it.")
+    out, stop = console(), threading.Event()
+    with embedded.stopped_by_signals(stop), _stack(settings, out, stop) as (state, process):
+        with Gateway(state.url, resolve_token(settings)) as gateway:
+            job = Quickstart(gateway, out, stop, time.monotonic).run(folder)
+        if not stop.is_set() and not (leave and process):
+            ask = command(settings, "search", job.project, "your question")
+            out.print(f"Ask it yourself{', from another terminal' if process else ''}: {ask}", soft_wrap=True)
+            if process is not None:
+                out.print("Ctrl-C stops it.")
                 while process.poll() is None and not stop.wait(POLL_SECONDS):
                     pass
-        finally:
-            if process is not None:
-                console.print("Stopping ...")
-                stop_child(process, embedded.STOP_SECONDS)
-    if status is not JobStatus.COMPLETED and not stop.is_set():
+    if process is not None:
+        out.print(f"Stopped. The index is kept: `{command(settings, 'up')}` serves it again.", soft_wrap=True)
+    if job.status is not JobStatus.COMPLETED and not stop.is_set():
         raise typer.Exit(1)
 
 
-def _run(state: StackState, settings: Settings, tree: Path, console: Console, stop: threading.Event) -> JobStatus:
-    rest = Rest(state.url, resolve_token(settings))
-    return Quickstart(rest, console, stop, time.monotonic).run(tree).status
+@contextmanager
+def _stack(
+    settings: Settings, out: Console, stop: threading.Event
+) -> Iterator[tuple[StackState, subprocess.Popen[bytes] | None]]:
+    """The stack of the data folder. One that ran already stays; the process of one that was started here is given."""
+    out.print(f"Starting Muniment on {settings.data_dir} ...", soft_wrap=True)
+    began = time.monotonic()
+    state, process = embedded.launch(settings, bound=True, stop=stop)
+    try:
+        ready = f"Ready after {time.monotonic() - began:.1f} s" if process else "It runs already"
+        out.print(f"{ready} (pid {state.pid}):\n{describe(state, settings)}", soft_wrap=True)
+        yield state, process
+    finally:
+        if process is not None:
+            out.print("Stopping ...")
+            stop_child(process, embedded.STOP_SECONDS)
 
 
 def checked(tree: Path) -> Path:

@@ -54,7 +54,7 @@ def show_found(out: Console, found: Found, query: str) -> None:
         out.print("No results." if found.index.lexical_percent == 100 else "No results in what is indexed so far.")
     for hit in found.results:
         out.print()
-        out.print(_heading(hit), soft_wrap=True)
+        out.print(hit_heading(hit), soft_wrap=True)
         for line in snippet(hit.text, hit.start_line, query):
             out.print(line, no_wrap=True, overflow="ellipsis")
 
@@ -71,14 +71,14 @@ def index_line(index: IndexHeader) -> str:
     )
 
 
-def _heading(hit: Hit) -> Text:
-    heading = Text(f"{clean(hit.path)}:{hit.start_line}-{hit.end_line}", style="bold")
+def hit_heading(hit: Hit) -> Text:
+    text = Text(f"{clean(hit.path)}:{hit.start_line}-{hit.end_line}", style="bold")
     if hit.symbol:
-        heading.append(f"  {clean(hit.symbol)}", style="cyan")
-    heading.append(f"  {hit.score:.2f}", style="not bold dim")
+        text.append(f"  {clean(hit.symbol)}", style="cyan")
+    text.append(f"  {hit.score:.2f}", style="not bold dim")
     if hit.stale:
-        heading.append("  (the file has changed since)", style="not bold yellow")
-    return heading
+        text.append("  (the file has changed since)", style="not bold yellow")
+    return text
 
 
 def snippet(text: str, start_line: int, query: str) -> list[str]:

@@ -1,27 +1,20 @@
 """`muniment up` and `muniment down`."""
 
 import threading
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from muniment.access import resolve_token
-from muniment.settings import Settings, read
+from muniment.cli.hints import command
+from muniment.cli.options import DataDir, settings_from
+from muniment.settings import Settings
 from muniment.stack import embedded
 from muniment.stack.state import StackState
 
-DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", "-d", help="Folder of every store (MUNIMENT_DATA_DIR).", show_default=False)
-]
-
-
-def settings_from(data_dir: Path | None, roots: list[Path] | None = None, **given: Any) -> Settings:
-    """The settings with the command line's options over the environment's; ``roots`` come on top."""
-    options = {name: value for name, value in {"data_dir": data_dir, **given}.items() if value is not None}
-    settings = read(**options)
-    extra = [root.expanduser().resolve() for root in roots or ()]
-    return settings.model_copy(update={"roots": list(dict.fromkeys([*settings.roots, *extra]))}) if extra else settings
+READY, ALREADY = "Muniment is ready", "Muniment already runs here"
 
 
 def describe(state: StackState, settings: Settings) -> str:
@@ -58,19 +51,20 @@ def up(
     with embedded.stopped_by_signals(stop):
         if detach:
             running, process = embedded.launch(settings, bound=False, stop=stop)
-            _tell(running, settings, already=process is None)
+            _tell(running, settings, ALREADY if process is None else READY)
             return
         typer.echo(f"Starting Muniment on {settings.data_dir} ...")
-        found = embedded.run(settings, stop=stop, say=_say, on_ready=lambda state: _tell(state, settings))
+        tell = partial(_tell, settings=settings, heading=READY, foreground=True)
+        found = embedded.run(settings, stop=stop, say=_say, on_ready=tell)
     if found is not None:
-        _tell(found, settings, already=True)
+        _tell(found, settings, ALREADY)
     else:
         typer.echo("Stopped.")
 
 
-def _tell(state: StackState, settings: Settings, *, already: bool = False) -> None:
-    heading = "Muniment already runs here" if already else "Muniment is ready"
-    typer.echo(f"{heading} (pid {state.pid}); `muniment down` or Ctrl-C stops it.\n{describe(state, settings)}")
+def _tell(state: StackState, settings: Settings, heading: str, *, foreground: bool = False) -> None:
+    way = f"{'Ctrl-C or ' if foreground else ''}`{command(settings, 'down')}`"
+    typer.echo(f"{heading} (pid {state.pid}); {way} stops it.\n{describe(state, settings)}")
 
 
 def _say(line: str) -> None:
