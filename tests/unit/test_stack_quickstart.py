@@ -5,20 +5,26 @@ import json
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 from pydantic import BaseModel
 
+from muniment.cli import quickstart as quickstart_module
 from muniment.cli.answers import Found, Hit, ProjectPage
 from muniment.cli.client import Gateway, Refused
-from muniment.cli.quickstart import Quickstart, checked, free_name
+from muniment.cli.hints import command
+from muniment.cli.quickstart import Quickstart, checked, free_name, quickstart
 from muniment.cli.render import console
 from muniment.errors import DiskFull, PathNotAFolder, PathNotFound, PathOutsideRoots, UnexpectedAnswer
 from muniment.intake import ProjectAnswer
 from muniment.jobs import FileCounts, FileFailure, Job, JobStatus
 from muniment.project import Project
+from muniment.settings import Settings
+from muniment.stack import embedded
+from muniment.stack.state import StackState
 from muniment.status import Coverage, IndexHeader, IndexState, ProjectStatus
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -257,3 +263,64 @@ def test_a_tree_must_be_a_folder_that_exists(tmp_path):
         checked(tmp_path / "none")
     with pytest.raises(PathNotAFolder):
         checked(tmp_path / "file")
+
+
+class Child:
+    """Stands for the stack that was started: once its user was told how to end it, it ends."""
+
+    def __init__(self) -> None:
+        self.polls = iter([None, 0])
+        self.stopped = False
+
+    def poll(self) -> int | None:
+        return next(self.polls)
+
+    def stop(self, *_: object) -> None:
+        self.stopped = True
+
+
+@pytest.mark.parametrize(
+    ("ran_already", "leave", "ends"),
+    [
+        (False, True, ["Stopping ...", "Stopped. The index is kept: `{program} up -d data` serves it again."]),
+        (
+            False,
+            False,
+            [
+                "Ask it yourself, from another terminal: {program} search -d data tree 'your question'",
+                "Ctrl-C stops it.",
+                "Stopping ...",
+                "Stopped. The index is kept: `{program} up -d data` serves it again.",
+            ],
+        ),
+        (True, True, ["Ask it yourself: {program} search -d data tree 'your question'"]),
+    ],
+)
+def test_at_its_end_it_says_what_can_be_done_then(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    ran_already: bool,
+    leave: bool,
+    ends: list[str],
+):
+    (tmp_path / "tree").mkdir()
+    monkeypatch.chdir(tmp_path)
+    state = StackState(
+        pid=1, data_dir="data", url="http://gateway", ops_url="", redis_url="", chroma_url="", started_at=AT
+    )
+    child = None if ran_already else Child()
+    gateway = ScriptedGateway([("running", 10, 10, 5), ("running", 10, 10, 5), ("completed", 10, 10, 10)])
+    transport = httpx.MockTransport(gateway)
+    monkeypatch.setattr(embedded, "launch", lambda *_, **__: (state, child))
+    monkeypatch.setattr(quickstart_module, "Gateway", partial(Gateway, transport=transport))
+    monkeypatch.setattr(quickstart_module, "POLL_SECONDS", 0)
+    monkeypatch.setattr(quickstart_module, "stop_child", lambda process, _: process.stop())
+
+    quickstart(tree=Path("tree"), leave=leave, data_dir=Path("data"))
+
+    program = command(Settings(data_dir=tmp_path / "data"), "up").removesuffix(" up -d data")
+    told = capsys.readouterr().out.splitlines()
+    assert told[-len(ends) :] == [line.format(program=program) for line in ends]
+    assert told[-len(ends) - 1].startswith("     src/app.py")
+    assert child is None or child.stopped
