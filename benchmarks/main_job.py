@@ -89,9 +89,8 @@ async def follow(
         if figures is not None:
             note_memory(root, figures.memory)
             if job["phase"] in ("vectors", "finish") and "lexically complete" not in figures.rows:
-                figures.rows["lexically complete"] = (
-                    f"{time.perf_counter() - began:.1f} s ({coverage['files_lexical']} files, {coverage['chunks']} chunks)"
-                )
+                size = f"{coverage['files_lexical']} files, {coverage['chunks']} chunks"
+                figures.rows["lexically complete"] = f"{time.perf_counter() - began:.1f} s ({size})"
         if job["status"] in ("completed", "failed", "cancelled"):
             return job
         await asyncio.sleep(0.2)
