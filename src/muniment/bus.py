@@ -17,7 +17,7 @@ REPLAY_LIMIT = 1_000
 _PUBLISH = """
 local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', 'event', ARGV[1])
 if #KEYS > 2 then
-  redis.call('XADD', KEYS[3], '*', 'event', ARGV[1])
+  redis.call('XADD', KEYS[3], 'MAXLEN', '~', 1000, '*', 'event', ARGV[1])
   redis.call('EXPIRE', KEYS[3], ARGV[3])
 end
 redis.call('PUBLISH', KEYS[2], id .. ' ' .. ARGV[1])

@@ -293,6 +293,17 @@ class ChromaUnavailable(MunimentError):
         super().__init__(url=url, detail=detail.rstrip("."))
 
 
+class VectorsMissing(MunimentError):
+    code = "vectors_missing"
+    http_status = 503
+    retryable = True
+    message = "The vector store does not know the collection '{collection}'."
+    remedy = "Answers are by words alone; start_indexing makes the vectors again."
+
+    def __init__(self, collection: str) -> None:
+        super().__init__(collection=collection)
+
+
 class VectorsTooSlow(MunimentError):
     code = "vectors_too_slow"
     http_status = 503

@@ -246,6 +246,13 @@ class LexicalWriter:
             found = _chunks(self._index.searcher(), self._schema, chunk_ids)
         return {chunk_id: chunk.text for chunk_id, chunk in found.items()}
 
+    @property
+    def num_chunks(self) -> int:
+        """How many chunks are committed."""
+        with _typed_errors(self.folder):
+            self._index.reload()
+            return self._index.searcher().num_docs
+
     def close(self, timeout: float = 3.0) -> None:
         """Waits at most ``timeout`` seconds for merges: an abandoned merge costs space until the next one, no data."""
         if self._closed:

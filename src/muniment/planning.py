@@ -69,12 +69,14 @@ def plan(
     target: int = 0,
     in_scope: Callable[[str], bool] = lambda _path: True,
     failing: Container[str] = (),
+    unseen: Container[str] = (),
 ) -> Plan[F]:
     """``known`` is what the manifest has (at least of the scope), ``found`` and ``left`` what the scan saw in it.
 
     A known file in scope that the scan did not find leaves the index; files out of scope stay untouched, and so do
     files below a folder that could not be read: nothing is known of them, least of all that they are gone.
-    ``failing`` are the reasons that count as failures, not as intended.
+    ``failing`` are the reasons that count as failures, not as intended; ``unseen`` those that leave open whether the
+    file is still there, so that it stays too.
     """
     result: Plan[F] = Plan()
     seen: set[str] = set()
@@ -98,10 +100,10 @@ def plan(
             result.failed.append(skipped)
         else:
             result.skipped[skipped.reason] += 1
-        if skipped.folder:
+        if skipped.folder or skipped.reason in unseen:
             blind.append(skipped.path)
-    unseen = scope(blind) if blind else lambda _path: False
-    result.to_remove = [path for path in known if path not in seen and in_scope(path) and not unseen(path)]
+    unknown = scope(blind) if blind else lambda _path: False
+    result.to_remove = [path for path in known if path not in seen and in_scope(path) and not unknown(path)]
     removed = sum(known[path].skipped is None for path in result.to_remove)
     result.growth = added - removed
     return result

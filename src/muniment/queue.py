@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 from rq import Queue
@@ -30,7 +31,7 @@ from muniment.jobs import (
 )
 from muniment.leases import Lease, Leases
 from muniment.project import Project
-from muniment.queue_scripts import CLAIM, FINISH, PUT_BACK, REQUEST
+from muniment.queue_scripts import CLAIM, FINISH, PROGRESS, PUT_BACK, REQUEST
 from muniment.redis_client import (
     BELL_CHANNEL,
     EPOCH,
@@ -49,10 +50,11 @@ from muniment.redis_client import (
 )
 
 TASK = "muniment_worker.tasks.run"
-FAILURE_SECONDS = 7 * 24 * 3600
+HISTORY_SECONDS = 7 * 24 * 3600
 RESULT_SECONDS = 3600
 PAGE_LIMIT = 200
 NO_SLOT = "no free slot"
+OTHER_FIELDS = frozenset({"request", "progress", "error", "owner", "crashes"})  # of a record, besides the job's own
 
 ENDED_EVENT = {
     JobStatus.COMPLETED: EventType.INDEX_COMPLETE,
@@ -85,6 +87,7 @@ class JobQueue:
         self._request = self._redis.register_script(REQUEST)
         self._claim = self._redis.register_script(CLAIM)
         self._finish = self._redis.register_script(FINISH)
+        self._progress = self._redis.register_script(PROGRESS)
         self._put_back = self._redis.register_script(PUT_BACK)
 
     # --- asking for work -----------------------------------------------------------------------------------------
@@ -100,7 +103,7 @@ class JobQueue:
             keys = [waiting_key(project.id), job_key(job_id), JOBS, project_jobs_key(project.id), WORK]
             arguments: list[Argument] = [
                 JOB, waiting or "", known.model_dump_json() if known else "", wanted.model_dump_json(),
-                job_id, project.id, int(now.timestamp() * 1000), wanted.kind.value,
+                job_id, project.id, int(now.timestamp() * 1000), HISTORY_SECONDS * 1000,
                 *(part for pair in record.items() for part in pair),
             ]  # fmt: skip
             outcome = self._request(keys=keys, args=arguments)
@@ -122,16 +125,20 @@ class JobQueue:
         return waiting, JobRequest.model_validate_json(body) if body else None
 
     def ring(self, project_id: str, description: str) -> None:
-        """Puts a doorbell on the project's queue and wakes the supervisors."""
+        """Puts a doorbell on the project's queue and wakes the supervisors.
+
+        One unanswered bell is enough: it will be answered after the record that it rings for was written.
+        """
         queue = Queue(queue_name(project_id), connection=self._rq, serializer=JSONSerializer)
-        queue.enqueue_call(
-            TASK,
-            args=(project_id,),
-            timeout=-1,
-            result_ttl=RESULT_SECONDS,
-            failure_ttl=FAILURE_SECONDS,
-            description=description,
-        )
+        if queue.count == 0:
+            queue.enqueue_call(
+                TASK,
+                args=(project_id,),
+                timeout=-1,
+                result_ttl=RESULT_SECONDS,
+                failure_ttl=HISTORY_SECONDS,
+                description=description,
+            )
         self._redis.publish(BELL_CHANNEL, project_id)
 
     def rings(self, project_id: str) -> int:
@@ -156,7 +163,8 @@ class JobQueue:
 
     def progress(self, job: Job, progress: Progress) -> None:
         """Rewrites the counters of a running job and announces them."""
-        self._redis.hset(job_key(job.id), "progress", progress.model_dump_json())
+        if not self._progress(keys=[job_key(job.id)], args=[job.attempt, progress.model_dump_json()]):
+            return
         shown = job.model_copy(update=dict(progress))
         self._bus.announce(self._event(EventType.INDEX_PROGRESS, shown))
 
@@ -179,6 +187,7 @@ class JobQueue:
         arguments: list[Argument] = [
             lease.token, status.value, now.isoformat(), progress.model_dump_json(),
             error.model_dump_json() if error else "", job.project_id, standing["id"], int(now.timestamp() * 1000),
+            HISTORY_SECONDS,
             *(part for pair in standing.items() for part in pair),
         ]  # fmt: skip
         if self._finish(keys=keys, args=arguments) == "lost":
@@ -186,13 +195,24 @@ class JobQueue:
         self._tell(ENDED_EVENT[status], self.get(job.id))
         return True
 
-    def put_back(self, lease: Lease, job: Job, *, count_attempt: bool) -> bool:
-        """The attempt ended without finishing: the job is queued again, before all others of its project."""
-        keys = [lease_key(job.project_id), job_key(job.id)]
-        if not self._put_back(keys=keys, args=[lease.token, "1" if count_attempt else "0"]):
+    def put_back(self, lease: Lease, job: Job, *, tell: bool = True) -> bool:
+        """The attempt ended without finishing and does not count: the job is queued again, before all others of its
+        project. ``tell`` False: no event, for what may happen again and again.
+        """
+        if not self._put_back(keys=[lease_key(job.project_id), job_key(job.id)], args=[lease.token]):
             return False
-        self._tell(EventType.JOB_QUEUED, self.get(job.id))
+        if tell:
+            self._tell(EventType.JOB_QUEUED, self.get(job.id))
         return True
+
+    def note_crash(self, project_id: str) -> None:
+        """The process that ran the project's job was killed; a job that does so again and again must end."""
+        job_id = self._redis.get(active_key(project_id))
+        if job_id is not None and self._redis.exists(job_key(job_id)):
+            self._redis.hincrby(job_key(job_id), "crashes", 1)
+
+    def crashes(self, job: Job) -> int:
+        return int(self._redis.hget(job_key(job.id), "crashes") or 0)
 
     def projects_with_work(self) -> list[str]:
         return sorted(self._redis.smembers(WORK))
@@ -200,16 +220,19 @@ class JobQueue:
     def has_work(self, project_id: str) -> bool:
         return self._redis.exists(active_key(project_id), waiting_key(project_id)) > 0
 
-    def mark_epoch(self) -> bool:
-        """True once after Redis was empty (new, or wiped): then every project has to reconcile."""
-        return bool(self._redis.set(EPOCH, self._now().isoformat(), nx=True))
+    def epoch_known(self) -> bool:
+        """False after Redis was empty (new, or wiped): then every project has to reconcile."""
+        return self._redis.exists(EPOCH) > 0
+
+    def mark_epoch(self) -> None:
+        self._redis.set(EPOCH, self._now().isoformat(), nx=True)
 
     # --- looking -------------------------------------------------------------------------------------------------
 
     def get(self, job_id: str) -> Job:
         """Raises UnknownJob."""
         values = self._redis.hgetall(job_key(job_id))
-        if not values:
+        if "request" not in values:
             raise UnknownJob(job_id)
         return self._with_blocking(_job(values))
 
@@ -226,13 +249,13 @@ class JobQueue:
         if found is None:
             last = self._redis.zrevrange(project_jobs_key(project_id), 0, 0)
             values = self._redis.hgetall(job_key(last[0])) if last else None
-            found = _job(values) if values else None
+            found = _job(values) if values and "request" in values else None
         return found
 
     def _by_pointer(self, key: str) -> Job | None:
         job_id = self._redis.get(key)
         values = self._redis.hgetall(job_key(job_id)) if job_id else None
-        return self._with_blocking(_job(values)) if values else None
+        return self._with_blocking(_job(values)) if values and "request" in values else None
 
     def list(
         self,
@@ -249,7 +272,7 @@ class JobQueue:
         last: str | None = None
         for score, job_id in self._ids(project_id, cursor):
             values = self._redis.hgetall(job_key(job_id))
-            if not values:
+            if "request" not in values:
                 continue
             job = self._with_blocking(_job(values))
             if statuses and job.status not in statuses:
@@ -271,11 +294,14 @@ class JobQueue:
             if not created.isdecimal() or not last_id:
                 raise InvalidValue("cursor", cursor, "it is not one that a page of jobs gave")
             start, after = int(created), (int(created), last_id)
-        pairs = self._redis.zrevrangebyscore(key, start, "-inf", withscores=True)
-        for job_id, score in pairs:
-            # equal scores come in reverse order of the id
-            if after is None or (int(score), job_id) < after:
-                yield int(score), job_id
+        for offset in count(0, PAGE_LIMIT):
+            pairs = self._redis.zrevrangebyscore(key, start, "-inf", start=offset, num=PAGE_LIMIT, withscores=True)
+            for job_id, score in pairs:
+                # equal scores come in reverse order of the id
+                if after is None or (int(score), job_id) < after:
+                    yield int(score), job_id
+            if len(pairs) < PAGE_LIMIT:
+                return
 
     def _with_blocking(self, job: Job) -> Job:
         if job.status != JobStatus.QUEUED:
@@ -318,7 +344,7 @@ def _new_record(job_id: str, project: Project, request: JobRequest, now: datetim
 def _job(values: dict[str, str]) -> Job:
     fields: dict[str, Any] = json.loads(values.get("progress") or "{}")
     fields |= json.loads(values["request"])
-    fields |= {key: value for key, value in values.items() if key not in ("request", "progress", "error", "owner")}
+    fields |= {key: value for key, value in values.items() if key not in OTHER_FIELDS}
     if values.get("error"):
         fields["error"] = json.loads(values["error"])
     if fields["status"] == JobStatus.COMPLETED:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 
 from muniment.datafolder import DataFolder, ProjectFolder
 from muniment.embedding import Embedder, Vectors
-from muniment.errors import ChromaUnavailable, InvalidValue, LexicalIndexDamaged, VectorsTooSlow
+from muniment.errors import ChromaUnavailable, InvalidValue, LexicalIndexDamaged, VectorsMissing, VectorsTooSlow
 from muniment.identifiers import question_tokens
 from muniment.languages import LANGUAGES, Kind, kind_of, language_of
 from muniment.lexical import LexicalChunk, LexicalReader, glob_pattern
@@ -217,7 +217,7 @@ class Search:
         meaning = None
         try:
             meaning = self._by_meaning(opened.manifest, question, filters)
-        except (ChromaUnavailable, VectorsTooSlow) as error:
+        except (ChromaUnavailable, VectorsMissing, VectorsTooSlow) as error:
             degraded.append(str(error))
         chosen = rank(words, meaning, question_tokens(question))
         # a few more than wanted: a commit in between may have replaced some

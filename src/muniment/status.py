@@ -134,7 +134,9 @@ class StatusReader:
         counters, meta = seen.counters, seen.meta
         # a file that cannot be read is told as a failure and stays missing, but there is nothing to wait for
         reached = counters.files_lexical + counters.files_failed == counters.files_total
-        complete = reached and counters.files_vector == counters.files_lexical and counters.extra == 0
+        complete = (
+            not meta.incomplete and reached and counters.files_vector == counters.files_lexical and counters.extra == 0
+        )
         return ProjectStatus(
             project=project.name,
             project_id=project.id,

@@ -22,11 +22,12 @@ from chromadb.config import Settings as ChromaSettings
 from chromadb.errors import ChromaError, NotFoundError
 from numpy.typing import NDArray
 
-from muniment.errors import ChromaUnavailable
+from muniment.errors import ChromaUnavailable, VectorsMissing
 
 MAX_BATCH = 500  # a query waits while a batch is written: four short waits instead of a long one
 # While upserting and querying at once, the default buffer (100) and threshold (1,000) cost a third of the rate.
 HNSW: Final[CreateHNSWConfiguration] = {"space": "cosine", "batch_size": 2000, "sync_threshold": 20_000}
+REQUEST_SECONDS: Final = 60.0  # the longest upsert seen took 4 s
 T = TypeVar("T")
 
 
@@ -50,12 +51,15 @@ class VectorStore:
         with self._lock:
             if self._client is None:
                 parts = urlsplit(self.url)
-                self._client = HttpClient(
+                client = HttpClient(
                     host=parts.hostname or "127.0.0.1",
                     port=parts.port or 8000,
                     ssl=parts.scheme == "https",
                     settings=ChromaSettings(anonymized_telemetry=False),
                 )
+                # the client would wait for ever, and it has no setting of its own for that
+                client._server._session.timeout = httpx.Timeout(REQUEST_SECONDS)  # type: ignore[attr-defined]
+                self._client = client
             return self._client
 
     def _call(self, action: Callable[[], T]) -> T:
@@ -108,7 +112,7 @@ class VectorStore:
         self._collection(name).upsert(ids, embeddings=vectors, metadatas=metadatas)
 
     def query(self, name: str, vector: NDArray[np.float32], limit: int) -> list[VectorHit]:
-        """The nearest slots, best first; none when the collection does not exist (yet)."""
+        """The nearest slots, best first. Raises VectorsMissing when there is no such collection."""
         try:
             found = self._call(
                 lambda: self._collection(name).query(
@@ -117,7 +121,7 @@ class VectorStore:
             )
         except NotFoundError:
             self._collections.pop(name, None)
-            return []
+            raise VectorsMissing(name) from None
         metadatas = cast(list[dict[str, Any]], (found["metadatas"] or [[]])[0])
         distances = (found["distances"] or [[]])[0]
         return [

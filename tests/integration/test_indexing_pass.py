@@ -1,5 +1,6 @@
 """Passes over real files, on a real Valkey and a real Chroma: exact, incremental, and the same after every crash."""
 
+import dataclasses
 import fcntl
 import importlib.util
 import json
@@ -12,12 +13,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import redis
 
 from muniment.datafolder import ProjectFolder
-from muniment.errors import ChromaUnavailable, WriterBusy
+from muniment.errors import ChromaUnavailable, VectorsMissing, WriterBusy
 from muniment.indexing import Step, open_index, run_pass
 from muniment.jobs import JobKind
-from muniment.lexical import LexicalReader
+from muniment.lexical import LexicalReader, LexicalWriter
 from muniment.manifest import ManifestReader
 from muniment.testing import HashedWordsEmbedder, render_index
 from muniment.vectors import VectorStore
@@ -64,6 +66,13 @@ class Bench:
     def find(self, question):
         reader = LexicalReader.open(self.folder.lexical)
         return [hit.path for hit in reader.search(question, 10, path_glob=None, language=None, kind=None)]
+
+    def meta(self):
+        reader = ManifestReader.open(self.folder.manifest)
+        try:
+            return reader.meta()
+        finally:
+            reader.close()
 
     def counters(self):
         reader = ManifestReader.open(self.folder.manifest)
@@ -311,3 +320,94 @@ def test_progress_never_goes_back(bench):
     assert done == sorted(done)
     assert percent == sorted(percent)
     assert {report.phase for report in control.reports} == {"scan", "lexical", "vectors", "finish"}
+
+
+class Interfere(runner.KillAt):
+    """Does something once at the given steps: ``{(step, nth): action}``."""
+
+    def __init__(self, actions):
+        super().__init__(None)
+        self.actions = actions
+
+    def reached(self, step):
+        super().reached(step)
+        action = self.actions.get((step, self.seen[step]))
+        if action:
+            action()
+
+
+def test_a_file_that_changes_and_comes_back_during_a_pass_is_indexed_as_it_is(bench):
+    bench.run()
+    last = bench.tree / "pkg/file9.py"
+    original = last.read_bytes()
+    for file in bench.tree.rglob("*.*"):
+        os.utime(file, ns=(1, 1))  # everything is read again, unchanged
+
+    def other_branch():
+        last.write_text("def otherbranch(): ...\n")
+        bench.tools.dirty.add(bench.project.id, ["pkg/file9.py"])
+
+    def back_again():
+        last.write_bytes(original)
+        os.utime(last, ns=(1, 1))
+
+    bench.run(control=Interfere({(Step.PLANNED, 1): other_branch, (Step.MANIFEST_COMMITTED, 2): back_again}))
+    bench.run(job_id="job-2")
+    assert bench.find("function_9")[0] == "pkg/file9.py"
+    assert bench.find("otherbranch") == []
+    assert "!" not in bench.state()
+
+
+def test_an_update_after_a_reconcile_that_failed_does_not_claim_completeness(bench):
+    def full():
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        bench.run(control=Interfere({(Step.MANIFEST_COMMITTED, 1): full}))
+    bench.write("new.py", "def brand_new(): ...\n")
+    bench.tools.dirty.add(bench.project.id, ["new.py"])
+    bench.run(JobKind.UPDATE, job_id="job-2")
+    counters = bench.counters()
+    assert (counters.files_total, counters.files_lexical < 13) == (13, True)
+    assert bench.meta().incomplete
+    bench.run(job_id="job-3")
+    assert bench.counters().files_lexical == 13
+    assert not bench.meta().incomplete
+
+
+def test_stores_that_disagree_are_built_anew(bench):
+    bench.run()
+    before = bench.state()
+    with LexicalWriter(bench.folder.lexical) as writer:
+        writer.delete_paths(["pkg/file1.py"])
+        writer.commit()
+    assert "!" in bench.state()
+    bench.run(job_id="job-2")
+    assert bench.state() == before
+
+
+def test_the_vectors_of_a_lost_folder_do_not_stay(bench):
+    bench.run()
+    shutil.rmtree(bench.folder.path)
+    shutil.rmtree(bench.tree / "pkg")
+    bench.run(job_id="job-2")
+    held = bench.vectors.count(f"{bench.project.id}-{bench.embedder.name}")
+    assert held == bench.counters().chunks
+
+
+def test_redis_may_be_away_while_a_pass_runs(bench):
+    class Away:
+        def peek(self, *_):
+            raise redis.ConnectionError("away")
+
+    bench.run(tools=dataclasses.replace(bench.tools, dirty=Away()))
+    assert bench.counters().files_vector == 12
+
+
+def test_a_search_without_its_collection_says_that_vectors_are_missing(bench):
+    bench.run()
+    collection = f"{bench.project.id}-{bench.embedder.name}"
+    assert bench.vectors.query(collection, bench.embedder.embed(["answer"])[0], 3)
+    bench.vectors.drop(collection)
+    with pytest.raises(VectorsMissing, match=collection):
+        bench.vectors.query(collection, bench.embedder.embed(["answer"])[0], 3)

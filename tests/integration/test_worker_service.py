@@ -259,3 +259,21 @@ def test_a_job_that_keeps_killing_its_worker_fails_with_what_to_do(fleet, until)
     supervisor.children()[0].children()[0].kill()
     until(ended(fleet, job_id, JobStatus.FAILED), 30)
     assert fleet.queue.get(job_id).error.code == "attempts_exhausted"
+
+
+def test_a_redis_that_refuses_to_write_for_a_while_ends_neither_the_fleet_nor_the_job(fleet, until):
+    project = fleet.project("alpha", 400)
+    supervisor = fleet.start()
+    job_id = fleet.request(project)
+    until(lambda: fleet.in_the_middle(project), 30)
+    log = fleet.tmp_path / "worker.log"
+    with Redis.from_url(fleet.connections.url) as redis:
+        redis.config_set("min-replicas-to-write", 1)  # as a full disk does: every write is answered with an error
+        try:
+            until(lambda: "Not enough good replicas" in log.read_text() or "NOREPLICAS" in log.read_text(), 20)
+        finally:
+            redis.config_set("min-replicas-to-write", 0)
+    until(ended(fleet, job_id), 60)
+    assert supervisor.is_running()
+    assert supervisor.status() != psutil.STATUS_ZOMBIE
+    assert fleet.is_complete(project, 400)

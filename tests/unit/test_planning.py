@@ -108,3 +108,9 @@ def test_files_out_of_scope_stay_untouched():
 )
 def test_a_scope_is_files_and_what_lies_below_folders(paths, recursive, path, expected):
     assert scope(paths, recursive=recursive)(path) is expected
+
+
+def test_a_file_that_could_not_even_be_looked_at_stays():
+    result = plan(KNOWN, [File("b.py")], [Left("a.py", "unreadable")], failing={"unreadable"}, unseen={"unreadable"})
+    assert result.to_remove == []
+    assert [left.path for left in result.failed] == ["a.py"]

@@ -134,7 +134,7 @@ def test_a_worker_without_the_lease_claims_and_ends_nothing(fleet):
     new = fleet.lease(project, "new")
     assert fleet.queue.claim_next(old) is None
     assert not fleet.queue.finish(old, job, JobStatus.COMPLETED, Progress())
-    assert not fleet.queue.put_back(old, job, count_attempt=True)
+    assert not fleet.queue.put_back(old, job)
     assert fleet.queue.get(job.id).status == JobStatus.RUNNING
     assert fleet.queue.claim_next(new).id == job.id
 
@@ -145,7 +145,7 @@ def test_a_job_that_was_put_back_comes_first_and_does_not_count_the_attempt(flee
     lease = fleet.lease(project)
     job = fleet.queue.claim_next(lease)
     fleet.queue.request(project, JobRequest())
-    assert fleet.queue.put_back(lease, job, count_attempt=False)
+    assert fleet.queue.put_back(lease, job)
     assert fleet.queue.get(job.id).status == JobStatus.QUEUED
     again = fleet.queue.claim_next(lease)
     assert (again.id, again.attempt) == (job.id, 1)
@@ -244,11 +244,56 @@ def test_dirty_paths_are_taken_oldest_first(fleet):
     assert fleet.dirty.count("p") == 2
 
 
-def test_a_wiped_server_is_noticed_once(fleet):
-    assert fleet.queue.mark_epoch()
-    assert not fleet.queue.mark_epoch()
+def test_a_new_server_is_unknown_until_it_is_marked(fleet):
+    assert not fleet.queue.epoch_known()
+    fleet.queue.mark_epoch()
+    assert fleet.queue.epoch_known()
 
 
 def test_a_cursor_that_no_page_gave_is_refused(fleet):
     with pytest.raises(InvalidValue, match="nonsense"):
         fleet.queue.list(cursor="nonsense")
+
+
+def test_joined_requests_leave_one_unanswered_bell(fleet):
+    project = make_project()
+    for _ in range(5):
+        fleet.queue.request(project, JobRequest(kind=JobKind.UPDATE))
+    assert fleet.queue.rings(project.id) == 1
+
+
+def test_a_late_report_neither_revives_a_lost_record_nor_speaks_for_its_successor(fleet):
+    project = make_project()
+    fleet.queue.request(project, JobRequest())
+    first = fleet.queue.claim_next(fleet.lease(project, "old"))
+    fleet.leases.release_owned(project.id, "old")
+    second = fleet.queue.claim_next(fleet.lease(project, "new"))
+    fleet.queue.progress(second, Progress(chunks=2))
+    fleet.queue.progress(first, Progress(chunks=1))
+    assert fleet.queue.get(first.id).chunks == 2
+    fleet.connections.rq.flushall()
+    fleet.queue.progress(second, Progress(chunks=3))
+    with pytest.raises(UnknownJob):
+        fleet.queue.get(second.id)
+
+
+def test_crashes_are_counted_apart_from_attempts(fleet):
+    project = make_project()
+    fleet.queue.request(project, JobRequest())
+    job = fleet.queue.claim_next(fleet.lease(project))
+    assert fleet.queue.crashes(job) == 0
+    fleet.queue.note_crash(project.id)
+    assert fleet.queue.crashes(job) == 1
+    fleet.queue.note_crash("nobody-abc234")
+
+
+def test_an_ended_job_is_kept_for_a_week_and_older_ones_leave_the_list(fleet):
+    project = make_project()
+    fleet.queue.request(project, JobRequest())
+    lease = fleet.lease(project)
+    job = fleet.queue.claim_next(lease)
+    fleet.queue.finish(lease, job, JobStatus.COMPLETED, Progress())
+    assert 0 < fleet.connections.rq.ttl(f"muniment:job:{job.id}") <= 7 * 24 * 3600
+    fleet.clock.advance(8 * 24 * 3600)
+    fleet.queue.request(make_project("beta"), JobRequest())
+    assert job.id not in [listed.id for listed in fleet.queue.list().items]

@@ -61,18 +61,22 @@ class LeaseKeeper:
     def _keep(self) -> None:
         while not self._ended.wait(self._leases.seconds / 3):
             asked = time.monotonic()
-            if asked >= self._deadline:
-                log.error("lease of %s ran out unrenewed: ending", self._lease.project_id)
-                self._expire(EXIT_LEASE_EXPIRED)
+            self._end_if_expired(asked)
             try:
                 renewed = self._leases.renew(self._lease)
-            except REDIS_ERRORS as away:
+            except (*REDIS_ERRORS, OSError) as away:
                 log.warning("lease of %s not renewed: %s", self._lease.project_id, away)
+                self._end_if_expired(time.monotonic())  # a server that hangs answers late
                 continue
             if not renewed:
                 self.lost.set()
                 return
             self._deadline = asked + self._leases.seconds
+
+    def _end_if_expired(self, now: float) -> None:
+        if now >= self._deadline:
+            log.error("lease of %s ran out unrenewed: ending", self._lease.project_id)
+            self._expire(EXIT_LEASE_EXPIRED)
 
 
 class PassControl:

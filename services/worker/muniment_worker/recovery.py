@@ -33,12 +33,13 @@ def ring_again(queue: JobQueue, project_id: str) -> bool:
 
 def rebuild_after_loss(queue: JobQueue, server_db: Path) -> int:
     """When Redis is new or was wiped: queues a reconcile of every project. Returns how many."""
-    if not queue.mark_epoch():
+    if queue.epoch_known():
         return 0
     with closing(ProjectStore(server_db)) as projects:
         known = projects.all()
     for project in known:
         queue.request(project, JobRequest(kind=JobKind.RECONCILE))
+    queue.mark_epoch()  # last: who dies before it leaves the work to the next one
     if known:
         log.warning("Redis held nothing: %d projects reconcile", len(known))
     return len(known)

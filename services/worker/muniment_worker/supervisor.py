@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from muniment.leases import Lease, Leases
 from muniment.process import die_with_parent, watch_parent
-from muniment.redis_client import BELL_CHANNEL, REDIS_ERRORS, Connections, connect
+from muniment.redis_client import BELL_CHANNEL, REDIS_ERRORS
 from muniment.settings import Settings
 from muniment_worker import tasks
 from muniment_worker.recovery import rebuild_after_loss, ring_again, runnable_projects
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
 AWAY_SECONDS = 0.5
 DRAIN_SECONDS = 5.0
+FIRST_REST_SECONDS = 0.5
+LONGEST_REST_SECONDS = 30.0
 
 
 class Supervisor:
@@ -34,6 +36,7 @@ class Supervisor:
         self._settings = settings
         self._clock = clock
         self._workers: dict[int, Lease] = {}  # by pid; the lease each was forked with names its owner
+        self._resting: dict[str, tuple[int, float]] = {}  # bad ends of workers, and when the next may start
         self._stopping = False
 
     def run(self) -> None:
@@ -72,6 +75,8 @@ class Supervisor:
         rebuild_after_loss(desk.queue, self._settings.folder.server_db)
         mine = {lease.project_id for lease in self._workers.values()}
         for project_id in runnable_projects(desk.queue, desk.leases):
+            if self._clock() < self._resting.get(project_id, (0, 0.0))[1]:
+                continue
             if project_id in mine:
                 ring_again(desk.queue, project_id)  # its lingering worker takes the lease itself
                 continue
@@ -79,9 +84,9 @@ class Supervisor:
             lease = desk.leases.acquire(project_id, owner)
             if isinstance(lease, Lease):
                 ring_again(desk.queue, project_id)
-                self._fork(desk.connections, lease)
+                self._fork(lease)
 
-    def _fork(self, parents: Connections, lease: Lease) -> None:
+    def _fork(self, lease: Lease) -> None:
         parent = os.getpid()
         pid = os.fork()
         if pid:
@@ -94,16 +99,20 @@ class Supervisor:
                 watch_parent(parent)
             signal.set_wakeup_fd(-1)
             tasks.inherit(lease)
-            own = connect(parents.url)  # a connection must not be shared with the parent
+            # a connection must not be shared with the parent
+            desk = open_desk(self._settings)
             work_on(
                 lease.project_id,
-                own.rq,
-                tasks.leases_of(self._settings, own),
+                desk.connections.rq,
                 owner=lease.owner,
+                bereaved=lambda: tasks.horse_killed(desk, lease),
                 linger_seconds=self._settings.linger_seconds,
                 niceness=self._settings.nice,
             )
             code = 0
+        except BaseException:
+            log.exception("the worker of %s failed", lease.project_id)
+            raise
         finally:
             # no clean-up of the parent's objects in the child
             logging.shutdown()
@@ -115,10 +124,19 @@ class Supervisor:
             if not ended:
                 continue
             del self._workers[pid]
+            if not status:
+                self._resting.pop(lease.project_id, None)
             if status:
+                self._rest(lease.project_id)
                 log.warning("worker %d of %s ended with %s", pid, lease.project_id, _described(status))
             if leases is not None:
                 leases.release_owned(lease.project_id, lease.owner)
+
+    def _rest(self, project_id: str) -> None:
+        """A project whose worker ended badly waits before its next one, longer each time."""
+        failures = self._resting.get(project_id, (0, 0.0))[0] + 1
+        pause = min(FIRST_REST_SECONDS * 2 ** (failures - 1), LONGEST_REST_SECONDS)
+        self._resting[project_id] = (failures, self._clock() + pause)
 
     def _drain(self) -> None:
         for pid in self._workers:

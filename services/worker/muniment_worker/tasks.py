@@ -29,11 +29,11 @@ from muniment.errors import (
     WriterBusy,
 )
 from muniment.indexing import Limits, PassTools, open_index, run_pass
-from muniment.jobs import Job, JobStatus, Progress
+from muniment.jobs import Job, JobKind, JobRequest, JobStatus, Progress
 from muniment.leases import Denied, Lease, Leases
 from muniment.projects import ProjectStore
 from muniment.queue import JobQueue, utc_now
-from muniment.redis_client import Connections, connect
+from muniment.redis_client import REDIS_ERRORS, Connections, connect
 from muniment.settings import Settings
 from muniment.vectors import VectorStore
 from muniment_worker.control import Interrupted, LeaseKeeper, PassControl
@@ -114,31 +114,43 @@ def _take_lease(desk: Desk, project_id: str) -> Lease | Denied:
 
 def carry_out(desk: Desk, lease: Lease, job: Job, keeper: LeaseKeeper) -> str:
     """Runs one claimed job to its end, or puts it back."""
-    if job.attempt > desk.settings.max_attempts:
-        exhausted = AttemptsExhausted(job.attempt - 1, job.phase, job.last_file or "?")
-        return _fail(desk, lease, job, exhausted.body())
+    crashes = desk.queue.crashes(job)
+    if crashes >= desk.settings.max_attempts:
+        return _fail(desk, lease, job, AttemptsExhausted(crashes, job.phase, job.last_file or "?").body())
     control = PassControl(desk.queue, job, keeper, stopping)
     try:
         with closing(ProjectStore(desk.settings.folder.server_db)) as projects:
             project = projects.get(job.project_id)
         with open_index(desk.settings.folder.project(project.id), project.id) as index:
             progress = run_pass(project, job, index, desk.tools, control)
+            incomplete = index.manifest.meta().incomplete
     except LeaseLost:
         return "lease lost"
     except Interrupted:
-        desk.queue.put_back(lease, job, count_attempt=False)
+        desk.queue.put_back(lease, job)
         return "put back"
     except WriterBusy as busy:
         # whoever writes is dying or on its way out: the recovery loop rings again
         log.warning("job %s put back: %s", job.id, busy)
         stopping.wait(BUSY_PAUSE_SECONDS)
-        desk.queue.put_back(lease, job, count_attempt=False)
+        desk.queue.put_back(lease, job, tell=False)
         return "put back"
-    except (MunimentError, OSError, sqlite3.Error) as error:
+    except REDIS_ERRORS:
+        raise  # the record cannot be written either: whoever claims the job next goes on from the checkpoint
+    except Exception as error:
         log.exception("job %s of %s failed", job.id, job.project)
         return _fail(desk, lease, job, _as_error(error, desk.settings))
     desk.queue.finish(lease, job, JobStatus.COMPLETED, progress)
+    if incomplete:
+        # an earlier pass over the whole tree did not come to its end, and this one was not meant to
+        desk.queue.request(project, JobRequest(kind=JobKind.RECONCILE))
     return "completed"
+
+
+def horse_killed(desk: Desk, lease: Lease) -> None:
+    """Called in the RQ worker: notes the crash and lets the next attempt begin at once."""
+    desk.queue.note_crash(lease.project_id)
+    desk.leases.release_owned(lease.project_id, lease.owner)
 
 
 def _fail(desk: Desk, lease: Lease, job: Job, error: ErrorBody) -> str:

@@ -1,20 +1,20 @@
 """RQ's worker, made to die with its parent and to end its job in order."""
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable
-from functools import partial
 from resource import struct_rusage
 from types import FrameType
+from typing import Any
 
 from redis import Redis
 from rq import Queue, Worker
 from rq.job import Job as Bell
 from rq.serializers import JSONSerializer
 
-from muniment.leases import Leases
 from muniment.process import die_with_parent, watch_parent
-from muniment.redis_client import queue_name
+from muniment.redis_client import REDIS_ERRORS, queue_name
 
 MONITOR_SECONDS = 2
 WORKER_TTL_SECONDS = 20
@@ -35,9 +35,20 @@ class ProjectWorker(Worker):
         super().main_work_horse(job, queue)
 
     def handle_work_horse_killed(
-        self, _bell: Bell, _pid: int | None, _status: int | None, _usage: struct_rusage | None
+        self, _bell: Bell, _pid: int | None, status: int | None, _usage: struct_rusage | None
     ) -> None:
-        self.bereaved()
+        if status is not None and os.WIFSIGNALED(status):
+            with contextlib.suppress(*REDIS_ERRORS):
+                self.bereaved()
+
+    def maintain_heartbeats(self, job: Bell) -> None:
+        # RQ would end the worker, and with it the pass, over a Redis that is away for a second; the lease decides that
+        with contextlib.suppress(*REDIS_ERRORS):
+            super().maintain_heartbeats(job)
+
+    def set_current_job_working_time(self, *arguments: Any, **options: Any) -> None:
+        with contextlib.suppress(*REDIS_ERRORS):
+            super().set_current_job_working_time(*arguments, **options)
 
     def get_heartbeat_ttl(self, job: Bell) -> int:  # noqa: ARG002 - RQ's signature
         # RQ would take the job's timeout, and show a dead worker's job as running for as long
@@ -52,8 +63,18 @@ class ProjectWorker(Worker):
         """A second signal is no reason to kill a horse in the middle of its checkpoint."""
 
 
-def work_on(project_id: str, redis: Redis, leases: Leases, *, owner: str, linger_seconds: float, niceness: int) -> None:
-    """Answers the project's bells until none has rung for ``linger_seconds``. ``owner`` names it in its leases."""
+def work_on(
+    project_id: str,
+    redis: Redis,
+    *,
+    owner: str,
+    bereaved: Callable[[], object],
+    linger_seconds: float,
+    niceness: int,
+) -> None:
+    """Answers the project's bells until none has rung for ``linger_seconds``. ``owner`` names it in its leases;
+    ``bereaved`` is called when its horse was killed.
+    """
     worker = ProjectWorker(
         [Queue(queue_name(project_id), connection=redis, serializer=JSONSerializer)],
         name=owner,
@@ -64,5 +85,5 @@ def work_on(project_id: str, redis: Redis, leases: Leases, *, owner: str, linger
         maintenance_interval=MAINTENANCE_SECONDS,
     )
     worker.niceness, worker.own_pid = niceness, os.getpid()
-    worker.bereaved = partial(leases.release_owned, project_id, owner)
+    worker.bereaved = bereaved
     worker.work(max_idle_time=max(1, int(linger_seconds)), logging_level="WARNING")

@@ -5,6 +5,7 @@ left behind is put right here: an interrupted batch is taken out of the lexical 
 """
 
 import fcntl
+import logging
 import os
 import shutil
 import sqlite3
@@ -17,6 +18,7 @@ from muniment.errors import LexicalIndexDamaged, WriterBusy
 from muniment.lexical import LexicalWriter
 from muniment.manifest import ManifestWriter
 
+log = logging.getLogger(__name__)
 LEXICAL_HEAP_BYTES = 96_000_000
 
 
@@ -34,17 +36,25 @@ def open_index(folder: ProjectFolder, project_id: str) -> Iterator[OpenIndex]:
     """Raises WriterBusy when another process, on this host, writes this index."""
     folder.path.mkdir(parents=True, exist_ok=True)
     with _locked(folder, project_id):
-        manifest, lexical = _open_stores(folder, project_id)
+        index = _open_stores(folder, project_id)
+        _repair_interrupted(index)
+        if index.lexical.num_chunks != index.manifest.counters().chunks:
+            # a restored or partly lost store: one of the two describes another index
+            log.warning("the stores of %s disagree: its index is built anew", project_id)
+            _close(index, clean=False)
+            _wipe(folder)
+            index = _open_stores(folder, project_id)
         clean = False
         try:
-            # the new generation is not clean until it has ended: ask what the last one left
-            index = OpenIndex(manifest, lexical, after_crash=not manifest.clean)
-            _repair_interrupted(index)
             yield index
             clean = True
         finally:
-            lexical.close()
-            manifest.close(clean=clean)
+            _close(index, clean=clean)
+
+
+def _close(index: OpenIndex, *, clean: bool) -> None:
+    index.lexical.close()
+    index.manifest.close(clean=clean)
 
 
 @contextmanager
@@ -60,7 +70,7 @@ def _locked(folder: ProjectFolder, project_id: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _open_stores(folder: ProjectFolder, project_id: str) -> tuple[ManifestWriter, LexicalWriter]:
+def _open_stores(folder: ProjectFolder, project_id: str) -> OpenIndex:
     """Manifest and lexical index describe each other: when one is damaged or gone, both are built anew."""
     had_manifest = folder.manifest.exists()
     if had_manifest != folder.lexical.exists():
@@ -73,11 +83,13 @@ def _open_stores(folder: ProjectFolder, project_id: str) -> tuple[ManifestWriter
         _wipe(folder)
         manifest = ManifestWriter(folder.manifest, project_id)
     try:
-        return manifest, LexicalWriter(folder.lexical, LEXICAL_HEAP_BYTES)
+        lexical = LexicalWriter(folder.lexical, LEXICAL_HEAP_BYTES)
     except LexicalIndexDamaged:
         manifest.close(clean=False)
         _wipe(folder)
-        return ManifestWriter(folder.manifest, project_id), LexicalWriter(folder.lexical, LEXICAL_HEAP_BYTES)
+        manifest = ManifestWriter(folder.manifest, project_id)
+        lexical = LexicalWriter(folder.lexical, LEXICAL_HEAP_BYTES)
+    return OpenIndex(manifest, lexical, after_crash=not manifest.clean)
 
 
 def _wipe(folder: ProjectFolder) -> None:

@@ -4,6 +4,7 @@ At every batch: the control is asked whether to go on, dirty paths are taken fir
 told. Whatever stops a pass, the next one plans anew from the manifest and repeats at most the open batch of each stage.
 """
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -23,9 +24,11 @@ from muniment.jobs import FileFailure, Job, JobKind, Phase, Progress
 from muniment.manifest.writer import REREAD
 from muniment.planning import FileStamp, Plan, plan, scope
 from muniment.project import Project
-from muniment.scanning import FAILURES, FoundFile, Scanner, SkippedFile
+from muniment.redis_client import REDIS_ERRORS
+from muniment.scanning import FAILURES, UNSEEN, FoundFile, Scanner, SkippedFile
 from muniment.vectors import VectorStore
 
+log = logging.getLogger(__name__)
 DIRTY_BATCH = 500
 
 
@@ -87,6 +90,7 @@ class _Pass:
             project.watch_paths, project.watch_patterns, project.watch_exclude, tools.limits.max_file_bytes
         )
         self._expected: set[str] = set()  # paths that the running plan has promised already
+        self._known: dict[str, FileStamp] = {}  # what the running plan was made from, where it still holds
         self._vectors = VectorStage(
             index, tools.vectors, tools.embedder, f"{project.id}-{tools.embedder.name}",
             tools.limits.batch_chunks // 2, control.check, control.pause, tools.clock,
@@ -101,12 +105,18 @@ class _Pass:
         self._embed_pending()
         self._meter.begin(Phase.FINISH)
         manifest = self._index.manifest
-        manifest.expect(0, 0)
-        if not self._job.paths and self._job.kind != JobKind.UPDATE:
+        if self._whole_tree:
+            manifest.settle()
             finished = self._tools.now().isoformat()
             manifest.set_meta(reconciled_at=finished, reconciled_files=manifest.counters().files_lexical)
+        elif not manifest.meta().incomplete:
+            manifest.settle()
         self._control.reached(Step.FINISHED)
         return self._meter.progress()
+
+    @property
+    def _whole_tree(self) -> bool:
+        return not self._job.paths and self._job.kind != JobKind.UPDATE
 
     # --- first stage ---------------------------------------------------------------------------------------------
 
@@ -115,20 +125,23 @@ class _Pass:
         manifest, paths = self._index.manifest, self._job.paths
         began = self._tools.now()
         target = manifest.begin_reindex(self._job.id) if self._job.kind == JobKind.REINDEX else 0
-        known = manifest.stamps_under(paths) if paths else manifest.stamps()
+        self._known = known = manifest.stamps_under(paths) if paths else manifest.stamps()
         commit = head_commit(self._project.watch_paths[0])
         found = self._look(paths, self._job.recursive) if paths else self._scanner.walk()
         work = self._planned(known, found, target, scope(paths, recursive=self._job.recursive))
-        manifest.expect(work.growth, len(work.to_remove))
-        if not paths:
-            manifest.set_meta(scanned_at=began.isoformat(), commit=commit)
+        if self._whole_tree:
+            manifest.expect(work.growth, len(work.to_remove))
+        else:
+            manifest.expect_more(work.growth)
         self._expected = {file.path for file in work.to_read}
         failures = [FileFailure(path=item.path or ".", reason=item.reason) for item in work.failed]
         self._meter.planned(work.unchanged + len(work.to_read), work.unchanged, work.skipped, failures)
         self._control.reached(Step.PLANNED)
         self._meter.begin(Phase.LEXICAL)
         self._carry_out(work, known, target, self._batch_limits(), between=self._take_dirty)
-        self._expected = set()
+        self._expected, self._known = set(), {}
+        if self._whole_tree:
+            manifest.set_meta(scanned_at=began.isoformat(), commit=commit)
 
     def _look(self, paths: Iterable[str], recursive: bool = True) -> Iterator[FoundFile | SkippedFile]:
         for path in paths:
@@ -150,7 +163,7 @@ class _Pass:
                 found.append(item)
             else:
                 left.append(item)
-        return plan(known, found, left, target=target, in_scope=in_scope, failing=FAILURES)
+        return plan(known, found, left, target=target, in_scope=in_scope, failing=FAILURES, unseen=UNSEEN)
 
     def _batch_limits(self) -> Iterator[BatchLimits]:
         limits = self._tools.limits
@@ -198,7 +211,7 @@ class _Pass:
 
     def _take_dirty(self) -> None:
         """Indexes what the watcher noted, and forgets it after the commit, unless it changed again meanwhile."""
-        while waiting := self._tools.dirty.peek(self._project.id, DIRTY_BATCH):
+        while waiting := self._peek_dirty():
             self._control.check()
             known = self._index.manifest.stamps_under(waiting)
             for path in known.keys() & waiting.keys():
@@ -209,10 +222,29 @@ class _Pass:
             promised = sum(file.path in self._expected and file.path not in known for file in work.to_read)
             self._index.manifest.expect_more(work.growth - promised)
             self._meter.also_planned(len(fresh))
+            for path in (*waiting, *work.to_remove, *(file.path for file in work.to_read)):
+                # the running plan must not take such a file for the one that it saw: it may come back as it was
+                self._known.pop(path, None)
             limits = self._tools.limits
             each = BatchLimits(limits.batch_files, limits.batch_chunks, limits.batch_seconds)
             self._carry_out(work, known, 0, _repeat(each), between=lambda: None)
-            self._tools.dirty.remove(self._project.id, waiting)
+            if not self._forget_dirty(waiting):
+                return
+
+    def _peek_dirty(self) -> dict[str, int]:
+        try:
+            return self._tools.dirty.peek(self._project.id, DIRTY_BATCH)
+        except REDIS_ERRORS as away:
+            log.warning("dirty paths of %s wait until Redis is back: %s", self._project.id, away)
+            return {}
+
+    def _forget_dirty(self, done: dict[str, int]) -> bool:
+        try:
+            self._tools.dirty.remove(self._project.id, done)
+        except REDIS_ERRORS as away:
+            log.warning("dirty paths of %s will be looked at again: %s", self._project.id, away)
+            return False
+        return True
 
     # --- second stage --------------------------------------------------------------------------------------------
 

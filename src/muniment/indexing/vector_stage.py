@@ -38,18 +38,23 @@ class VectorStage:
     def prepare(self) -> None:
         """Makes the collection and, after a crash or a loss, marks as pending what it does not hold."""
         manifest = self.index.manifest
-        manifest.use_collection(self.collection)
+        fresh = manifest.use_collection(self.collection)
         made = self.patiently(lambda: self.store.ensure(self.collection))
+        if fresh and not made:
+            # vectors of an index that was lost: none of them can be told from the next one's
+            self._empty()
         expected = manifest.embedded_slots() if made or self.index.after_crash else None
         if expected is None and self.patiently(lambda: self.store.count(self.collection)) < manifest.embedded_count():
             expected = manifest.embedded_slots()
         if expected is not None:
             held = self.patiently(lambda: self.store.slots(self.collection))
             if not expected and held:
-                # vectors of an index that was lost: none of them can be told from the next one's
-                self.patiently(lambda: self.store.drop(self.collection))
-                self.patiently(lambda: self.store.ensure(self.collection))
+                self._empty()
             manifest.forget_vectors(expected - held)
+
+    def _empty(self) -> None:
+        self.patiently(lambda: self.store.drop(self.collection))
+        self.patiently(lambda: self.store.ensure(self.collection))
 
     def run(self, between: Callable[[int], None]) -> None:
         """Until nothing is pending. ``between(count)`` is called after each batch, with none in flight."""
@@ -68,7 +73,7 @@ class VectorStage:
             if flight is not None:
                 flight[1].result()
                 self.index.manifest.mark_embedded(flight[0])
-                marked = True
+                marked = marked or bool(flight[0])
                 between(len(flight[0]))
             if work is None:
                 return marked
@@ -78,6 +83,8 @@ class VectorStage:
     def _embed(self, batch: list[PendingSlot]) -> tuple[list[PendingSlot], Callable[[], None]]:
         texts = self.index.lexical.texts([item.chunk_id for item in batch])
         present = [item for item in batch if item.chunk_id in texts]
+        if len(present) < len(batch):
+            self.index.manifest.reread(item.chunk_id for item in batch if item.chunk_id not in texts)
         vectors = self.embedder.embed([texts[item.chunk_id] for item in present])
         slots, hashes = [item.slot for item in present], [item.text_hash for item in present]
         return present, lambda: self.store.upsert(self.collection, slots, hashes, vectors)

@@ -29,6 +29,7 @@ class Counters(BaseModel):
 
 class IndexMeta(BaseModel):
     generation: int = 0
+    incomplete: bool = False  # a plan for the whole tree was made and not carried out to its end
     target: int = 0
     collection: str | None = None
     scanned_at: datetime | None = None  # when the last complete scan was made: the index is as of then

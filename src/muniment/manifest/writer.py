@@ -7,7 +7,7 @@ the caller upserts, then ``mark_embedded``; a crash between the two only repeats
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from muniment.errors import LeaseLost
@@ -49,7 +49,8 @@ class ManifestWriter:
 
     def __init__(self, path: Path, project_id: str) -> None:
         self._project_id = project_id
-        self._db = connect(path)
+        # full: a power loss must not take back a note of an open batch that the lexical index has committed since
+        self._db = connect(path, synchronous="full")
         self._db.executescript(SCHEMA)
         with immediate(self._db):
             self._set("schema", VERSION)
@@ -119,10 +120,21 @@ class ManifestWriter:
     def expect(self, growth: int, extra: int) -> None:
         """What a scan promised: by how many the files that belong into the index grow, and how many rows will leave."""
         with self._write():
-            self._db.execute(
-                "UPDATE counters SET files_total = ? + (SELECT COUNT(*) FROM files WHERE skipped IS NULL), extra = ?",
-                (growth, extra),
-            )
+            self._set("incomplete", 1)
+            self._set_total(growth, extra)
+
+    def settle(self) -> None:
+        """Everything that was promised is done: what belongs into the index is what is there."""
+        with self._write():
+            again = self._db.execute("SELECT COUNT(*) FROM files WHERE size = ?", (REREAD,)).fetchone()[0]
+            self._set("incomplete", int(again > 0))
+            self._set_total(0, 0)
+
+    def _set_total(self, growth: int, extra: int) -> None:
+        self._db.execute(
+            "UPDATE counters SET files_total = ? + (SELECT COUNT(*) FROM files WHERE skipped IS NULL), extra = ?",
+            (growth, extra),
+        )
 
     def expect_more(self, growth: int) -> None:
         """The same for a few files while a larger plan is carried out."""
@@ -154,6 +166,19 @@ class ManifestWriter:
                 (REREAD,),
             )
             self._db.execute("DELETE FROM open_batch")
+            self._set("incomplete", 1)
+            self._recount()
+
+    def reread(self, chunk_ids: Iterable[int]) -> None:
+        """Marks the files of these chunks to be read again by the next whole pass: their text was lost."""
+        with self._write():
+            self._select(chunk_ids)
+            self._db.execute(
+                "UPDATE files SET size = ?, hash = NULL WHERE id IN "
+                "(SELECT file_id FROM chunks WHERE id IN (SELECT id FROM selected))",
+                (REREAD,),
+            )
+            self._set("incomplete", 1)
             self._recount()
 
     def commit_batch(self, updates: Sequence[FileUpdate], removed: Sequence[str] = ()) -> None:
@@ -176,6 +201,8 @@ class ManifestWriter:
         """Whether the file left the count of files that belong into the index."""
         new = update.stamp
         row = self._db.execute("SELECT id FROM files WHERE path = ?", (update.path,)).fetchone()
+        if row is None and update.chunks is None:
+            new = replace(new, size=REREAD, content_hash=None)  # it left the index meanwhile: nothing to keep
         if row is None:
             cursor = self._db.execute(
                 "INSERT INTO files (path, size, mtime_ns, hash, target, skipped, error, chunks, pending) "

@@ -5,7 +5,7 @@ whatever cannot be indexed is a SkippedFile with a reason, whatever the ignore r
 """
 
 from muniment.scanning.defaults import ALWAYS_EXCLUDED, DEFAULT_EXCLUDES
-from muniment.scanning.found import FAILURES, REASONS, FileText, FoundFile, SkippedFile, SkipReason
+from muniment.scanning.found import FAILURES, REASONS, UNSEEN, FileText, FoundFile, SkippedFile, SkipReason
 from muniment.scanning.reading import read_text
 from muniment.scanning.walking import IGNORE_FILES, Scanner
 
@@ -15,6 +15,7 @@ __all__ = [
     "FAILURES",
     "IGNORE_FILES",
     "REASONS",
+    "UNSEEN",
     "FileText",
     "FoundFile",
     "Scanner",

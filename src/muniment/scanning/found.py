@@ -34,6 +34,9 @@ REASONS: Mapping[SkipReason, str] = {
 # These make a job complete `with errors` and are tried again at the next pass; the others are as intended.
 FAILURES: frozenset[SkipReason] = frozenset({SkipReason.UNREADABLE, SkipReason.UNDECODABLE, SkipReason.VANISHED})
 
+# These say nothing of whether the file is still there: what is indexed of it goes on answering.
+UNSEEN: frozenset[SkipReason] = frozenset({SkipReason.UNREADABLE})
+
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
