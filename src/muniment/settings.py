@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     max_running: int = Field(3, ge=1, description="Passes that run at once over all workers.")
     lease_seconds: float = Field(8.0, gt=0, description="A worker that has not renewed its lease for so long is dead.")
     linger_seconds: float = Field(60.0, ge=0, description="How long an idle worker of a project stays for more.")
-    max_attempts: int = Field(5, ge=1, description="Times a job is tried before it fails.")
+    max_attempts: int = Field(5, ge=1, description="Times a job may kill its process before it fails.")
     nice: int = Field(10, ge=0, le=19, description="Niceness of indexing, so that search keeps its latency.")
     batch_files: int = Field(500, ge=1, description="Most files in one checkpoint.")
     batch_chunks: int = Field(4000, ge=1, description="Most chunks in one checkpoint of either stage.")

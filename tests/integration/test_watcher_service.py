@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from rq import Queue
 
 from muniment.bus import Bus
 from muniment.dirty import DirtyPaths
@@ -23,7 +24,7 @@ from muniment.process import spawn, stop_child
 from muniment.project import Project
 from muniment.projects import ProjectStore
 from muniment.queue import JobQueue
-from muniment.redis_client import connect
+from muniment.redis_client import connect, queue_name
 from muniment.settings import Settings
 from muniment.stack.children import valkey_child
 from muniment_watcher.__main__ import build
@@ -129,11 +130,11 @@ def test_at_its_start_it_asks_for_a_reconcile(service: Service, until: Until):
 
 
 def test_an_edit_becomes_a_dirty_path_and_a_ring(service: Service, watched: Project, until: Until):
-    rings = service.queue.rings(watched.id)
+    Queue(queue_name(watched.id), connection=service.connections.rq).empty()  # the bell of its first reconcile
     (service.root / "a.py").write_text("b")
     until(lambda: service.waiting(watched, JobKind.UPDATE))
     assert list(service.paths(watched)) == ["a.py"]
-    until(lambda: service.queue.rings(watched.id) > rings)
+    until(lambda: service.queue.rings(watched.id) == 1)
 
 
 def test_later_changes_have_later_sequences_and_join_the_waiting_update(
