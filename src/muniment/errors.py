@@ -268,6 +268,16 @@ class TokenRequired(MunimentError):
         super().__init__(host=host)
 
 
+class OpsExposed(MunimentError):
+    code = "ops_exposed"
+    http_status = 500
+    message = "Refusing to show rq-dashboard on {host}: it asks for no token."
+    remedy = "Let it listen on 127.0.0.1, or set MUNIMENT_OPS_OPEN=true where only a private network reaches it."
+
+    def __init__(self, host: str) -> None:
+        super().__init__(host=host)
+
+
 # --- a part of the system is away -------------------------------------------------------------------------------
 
 

@@ -245,7 +245,8 @@ class JobQueue:
 
     def current(self, project_id: str) -> Job | None:
         """What to show as the project's job: the active one, else the one that waits, else the last one."""
-        found = self.active(project_id) or self.waiting(project_id)
+        waiting = self.waiting(project_id)  # first: it becomes the active one, never the other way round
+        found = self.active(project_id) or waiting
         if found is None:
             last = self._redis.zrevrange(project_jobs_key(project_id), 0, 0)
             values = self._redis.hgetall(job_key(last[0])) if last else None

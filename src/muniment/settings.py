@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     port: int = Field(7420, ge=0, le=65535, description="Port of the gateway (MCP, REST, dashboard).")
     ops_host: str = Field("127.0.0.1", description="Address rq-dashboard listens on; keep it private.")
     ops_port: int = Field(7421, ge=0, le=65535, description="Port of rq-dashboard.")
+    ops_open: bool = Field(False, description="Let rq-dashboard listen beyond loopback: its network is private.")
     token: str | None = Field(None, description="Bearer token that every request but health must carry.")
     token_file: Path | None = Field(None, description="File that holds the token; made with a random one if missing.")
     allowed_hosts: Annotated[list[str], NoDecode] = Field(

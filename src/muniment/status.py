@@ -78,6 +78,12 @@ class _Snapshot:
     meta: IndexMeta
     job: Job | None
     dirty: int
+    changed_at: datetime  # of the project's own folders and patterns
+
+    @property
+    def outdated(self) -> bool:
+        """Whether no plan was made yet for the folders and patterns that the project has now."""
+        return self.meta.settings_of != self.changed_at
 
     @property
     def state(self) -> IndexState:
@@ -92,7 +98,7 @@ class _Snapshot:
             return 100.0 if self.meta.scanned_at else 0.0
         # rounding must never claim completeness: 22,000 of 22,001 files is not 100%
         share = min(1.0, done / self.counters.files_total)
-        return 100.0 if share == 1.0 else min(99.9, round(100.0 * share, 1))
+        return 100.0 if share == 1.0 and not self.outdated else min(99.9, round(100.0 * share, 1))
 
 
 class StatusReader:
@@ -112,9 +118,9 @@ class StatusReader:
         dirty = self._dirty.count(project.id)
         reader = ManifestReader.open(self._folder.project(project.id).manifest)
         if reader is None:
-            return _Snapshot(Counters(), IndexMeta(), job, dirty)
+            return _Snapshot(Counters(), IndexMeta(), job, dirty, project.updated_at)
         try:
-            return _Snapshot(reader.counters(), reader.meta(), job, dirty)
+            return _Snapshot(reader.counters(), reader.meta(), job, dirty, project.updated_at)
         finally:
             reader.close()
 
@@ -134,9 +140,9 @@ class StatusReader:
         counters, meta = seen.counters, seen.meta
         # a file that cannot be read is told as a failure and stays missing, but there is nothing to wait for
         reached = counters.files_lexical + counters.files_failed == counters.files_total
-        complete = (
-            not meta.incomplete and reached and counters.files_vector == counters.files_lexical and counters.extra == 0
-        )
+        embedded = counters.files_vector == counters.files_lexical
+        planned = not meta.incomplete and not seen.outdated
+        complete = reached and embedded and planned and counters.extra == 0
         return ProjectStatus(
             project=project.name,
             project_id=project.id,
@@ -164,7 +170,8 @@ class StatusReader:
 
     def mark(self, project: Project) -> WaitMark:
         """Everything queued or dirty now, for ``covered``."""
-        jobs = (self._queue.active(project.id), self._queue.waiting(project.id))
+        # in this order: a job moves from waiting to active, and must not slip through between the two
+        jobs = (self._queue.waiting(project.id), self._queue.active(project.id))
         return WaitMark(frozenset(job.id for job in jobs if job is not None), self._dirty.last(project.id))
 
     def covered(self, project: Project, mark: WaitMark) -> bool:

@@ -324,6 +324,14 @@ def test_changes_on_disk_arrive_by_themselves(tree: Path, running: Stack) -> Non
     wait_for(lambda: running.holders("actinomorphic_sepals") == [])
 
 
+def test_what_was_edited_just_before_a_wait_is_found_right_after_it(tree: Path, running: Stack) -> None:
+    for word in ("cotyledon", "hypocotyl", "epicotyl"):
+        (tree / "src" / "waited.py").write_text(f"def {word}() -> int:\n    return 1\n")
+        assert running.call("wait_for_index", project="real", timeout=20)["ready"]
+        assert running.holders(word) == ["src/waited.py"]
+    (tree / "src" / "waited.py").unlink()
+
+
 def test_what_a_file_held_before_it_became_unreadable_is_marked_stale(tree: Path, running: Stack) -> None:
     def stale() -> list[bool]:
         hits = running.call("search_code", project="real", query="paleobotanist")["results"]

@@ -1,5 +1,6 @@
 """rq-dashboard as the operator meets it: over a real Valkey, while a real worker works."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -130,3 +131,12 @@ def test_without_a_redis_it_says_what_to_set():
 
     assert done.returncode == 1
     assert "MUNIMENT_REDIS_URL" in done.stderr
+
+
+def test_it_refuses_to_listen_where_others_could_look(valkey_url):
+    environment = {**os.environ, "MUNIMENT_REDIS_URL": valkey_url, "MUNIMENT_OPS_HOST": "0.0.0.0"}
+    command = (sys.executable, "-m", "muniment_api.ops")
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=30)
+
+    assert done.returncode == 1
+    assert "MUNIMENT_OPS_OPEN" in done.stderr

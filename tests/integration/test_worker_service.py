@@ -18,8 +18,9 @@ from muniment.jobs import JobKind, JobRequest, JobStatus
 from muniment.leases import Lease, Leases
 from muniment.manifest import ManifestReader
 from muniment.projects import ProjectStore
-from muniment.queue import JobQueue
+from muniment.queue import JobQueue, utc_now
 from muniment.redis_client import connect, queue_name
+from muniment.status import StatusReader
 from muniment.testing import render_index
 from muniment.vectors import VectorStore
 
@@ -46,6 +47,7 @@ class Fleet:
             "MUNIMENT_CHROMA_URL": chroma_url,
             "MUNIMENT_LEASE_SECONDS": "3",
             "MUNIMENT_BATCH_FILES": "5",
+            "MUNIMENT_ROOTS": str(tmp_path),
         }
         self.supervisors = []
 
@@ -277,3 +279,29 @@ def test_a_redis_that_refuses_to_write_for_a_while_ends_neither_the_fleet_nor_th
     assert supervisor.is_running()
     assert supervisor.status() != psutil.STATUS_ZOMBIE
     assert fleet.is_complete(project, 400)
+
+
+def test_a_project_whose_folder_is_no_longer_allowed_is_not_read(fleet, until):
+    project = fleet.project("alpha", 3)
+    fleet.environment["MUNIMENT_ROOTS"] = str(fleet.tmp_path / "elsewhere")
+    fleet.start()
+    job_id = fleet.request(project)
+    until(ended(fleet, job_id, JobStatus.FAILED), 30)
+    assert fleet.queue.get(job_id).error.code == "path_outside_roots"
+    assert fleet.counters(project) is None
+
+
+def test_a_project_that_was_changed_is_not_called_complete_before_it_was_looked_at_again(fleet, until):
+    status = StatusReader(fleet.folder, fleet.queue, fleet.dirty, lambda _: 0)
+    project = fleet.project("alpha", 3)
+    fleet.start()
+    until(ended(fleet, fleet.request(project)), 30)
+    assert status.project_status(project).up_to_date
+    changed, _ = fleet.projects.add_or_update(
+        "alpha", watch_paths=None, watch_patterns=["*.md"], watch_exclude=None, watch=None, now=utc_now()
+    )
+    assert not status.project_status(changed).up_to_date
+    assert status.header(changed).lexical_percent < 100
+    until(ended(fleet, fleet.request(changed)), 30)
+    assert status.project_status(changed).up_to_date
+    assert status.header(changed).lexical_percent == 100

@@ -20,6 +20,7 @@ from muniment_api.waiting import OnProgress, until_covered
 
 logger = logging.getLogger(__name__)
 
+WATCHER_SECONDS = 0.25  # from an edit to the watcher's word of it, besides the debounce
 MAX_WAIT = 25.0  # seconds; MCP clients give up at 30
 
 
@@ -87,7 +88,14 @@ async def wait_for_index(
     ``on_progress`` gets the project's running job whenever it moved.
     """
     seconds = max(0.0, min(timeout, longest))
-    covered = await until_covered(services.status, services.feed, project, seconds, on_progress)
+    covered = await until_covered(
+        services.status,
+        services.feed,
+        project,
+        seconds,
+        on_progress,
+        quiet=services.settings.debounce_seconds + WATCHER_SECONDS,
+    )
     status = await to_thread.run_sync(services.status.project_status, project)
     return WaitAnswer(ready=covered and status.state != IndexState.FAILED, status=status)
 

@@ -23,7 +23,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from muniment.access import is_loopback
-from muniment.errors import ForbiddenOrigin, MunimentError, NotConfigured, OpsReadOnly
+from muniment.errors import ForbiddenOrigin, MunimentError, NotConfigured, OpsExposed, OpsReadOnly
 from muniment.settings import Settings, load
 
 READABLE = re.compile(r"/($|\d+/|static/|favicon\.ico$)")
@@ -95,6 +95,8 @@ def serve(settings: Settings) -> None:
     """Runs until SIGTERM. Raises NotConfigured without a Redis."""
     if settings.redis_url is None:
         raise NotConfigured("MUNIMENT_REDIS_URL", "muniment-ops")
+    if not is_loopback(settings.ops_host) and not settings.ops_open:
+        raise OpsExposed(settings.ops_host)
     app = create_app(settings.redis_url, settings.allowed_hosts)
     uvicorn.run(
         app,

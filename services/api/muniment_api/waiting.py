@@ -1,5 +1,6 @@
 """Waiting until an index covers what was queued or changed: woken by events, sure by looking at the records."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
@@ -18,10 +19,17 @@ OnProgress = Callable[[Job], Awaitable[None]]
 
 
 async def until_covered(
-    status: StatusReader, feed: Feed, project: Project, timeout: float, on_progress: OnProgress | None = None
+    status: StatusReader,
+    feed: Feed,
+    project: Project,
+    timeout: float,
+    on_progress: OnProgress | None = None,
+    *,
+    quiet: float = 0.0,
 ) -> bool:
     """Whether all that is queued or dirty now was taken within ``timeout`` seconds.
 
+    An edit made just before the call is still with the watcher: it is given ``quiet`` seconds to tell of it.
     ``on_progress`` gets the project's running job whenever it moved. A Redis that goes away meanwhile counts as "not
     yet"; one that is away at the start raises.
     """
@@ -31,6 +39,8 @@ async def until_covered(
         return event.project_id == project.id
 
     with feed.reader(of_the_project) as events:
+        if project.watch and quiet:
+            await asyncio.sleep(min(quiet, timeout))
         mark = await to_thread.run_sync(status.mark, project)
         while True:
             try:

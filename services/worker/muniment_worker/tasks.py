@@ -10,6 +10,7 @@ import signal
 import socket
 import sqlite3
 import threading
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
@@ -26,11 +27,13 @@ from muniment.errors import (
     InternalError,
     LeaseLost,
     MunimentError,
+    PathOutsideRoots,
     WriterBusy,
 )
 from muniment.indexing import Limits, PassTools, open_index, run_pass
 from muniment.jobs import Job, JobKind, JobRequest, JobStatus, Progress
 from muniment.leases import Denied, Lease, Leases
+from muniment.project import Project
 from muniment.projects import ProjectStore
 from muniment.queue import JobQueue, utc_now
 from muniment.redis_client import REDIS_ERRORS, Connections, connect
@@ -121,6 +124,7 @@ def carry_out(desk: Desk, lease: Lease, job: Job, keeper: LeaseKeeper) -> str:
     try:
         with closing(ProjectStore(desk.settings.folder.server_db)) as projects:
             project = projects.get(job.project_id)
+        check_roots(project, desk.settings.roots)
         with open_index(desk.settings.folder.project(project.id), project.id) as index:
             progress = run_pass(project, job, index, desk.tools, control)
             incomplete = index.manifest.meta().incomplete
@@ -145,6 +149,14 @@ def carry_out(desk: Desk, lease: Lease, job: Job, keeper: LeaseKeeper) -> str:
         # an earlier pass over the whole tree did not come to its end, and this one was not meant to
         desk.queue.request(project, JobRequest(kind=JobKind.RECONCILE))
     return "completed"
+
+
+def check_roots(project: Project, roots: Sequence[Path]) -> None:
+    """Raises PathOutsideRoots: a root may have been taken back, or a folder have become a link, since the project."""
+    for path in project.watch_paths:
+        real = Path(os.path.realpath(path))
+        if not any(real.is_relative_to(root) for root in roots):
+            raise PathOutsideRoots(path, map(str, roots))
 
 
 def horse_killed(desk: Desk, lease: Lease) -> None:

@@ -131,6 +131,7 @@ class _Pass:
         work = self._planned(known, found, target, scope(paths, recursive=self._job.recursive))
         if self._whole_tree:
             manifest.expect(work.growth, len(work.to_remove))
+            manifest.set_meta(settings_of=self._project.updated_at.isoformat())
         else:
             manifest.expect_more(work.growth)
         self._expected = {file.path for file in work.to_read}

@@ -29,6 +29,7 @@ class Counters(BaseModel):
 
 class IndexMeta(BaseModel):
     generation: int = 0
+    settings_of: datetime | None = None  # when the project that the last plan was made for was changed last
     incomplete: bool = False  # a plan for the whole tree was made and not carried out to its end
     target: int = 0
     collection: str | None = None

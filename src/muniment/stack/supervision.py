@@ -147,7 +147,11 @@ class Supervisor:
                 delay = child.policy.died(now)
                 self._say(f"{child.spec.name} ended with status {status}; again in {delay:.1f} s (log: {child.log})")
             elif child.policy.due(now):
-                child.start(now)
+                try:
+                    child.start(now)
+                except OSError as error:  # no process, no descriptor to be had right now: not the end of the others
+                    delay = child.policy.died(now)
+                    self._say(f"{child.spec.name} could not be started ({error}); again in {delay:.1f} s")
 
     def stop(self) -> None:
         """Ends every child, the last stage first; returns when none is left."""

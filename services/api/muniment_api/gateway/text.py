@@ -21,7 +21,7 @@ def search_text(project: str, answer: SearchAnswer) -> str:
     lines = [index_line(project, answer.index)]
     lines += [f"Degraded: {reason}" for reason in answer.degraded]
     if not answer.results:
-        partial = answer.index.lexical_percent < 100
+        partial = answer.index.lexical_percent < 100 or answer.index.state != IndexState.IDLE
         lines.append("No results in what is indexed so far." if partial else "No results.")
         return "\n".join(lines)
     room = max(SHORTEST_SNIPPET, SNIPPETS_LENGTH // len(answer.results))
@@ -42,8 +42,8 @@ def index_line(project: str, index: IndexHeader) -> str:
 
 
 def _verdict(index: IndexHeader) -> str:
-    if index.lexical_percent == index.vector_percent == 100 and not index.pending_changes:
-        return ""
+    if index.state == IndexState.IDLE and index.lexical_percent == index.vector_percent == 100:
+        return " — results are partial" if index.pending_changes else ""
     if index.state == IndexState.IDLE and not index.pending_changes:
         return " — some files could not be read; waiting does not help, index_status names them"
     return " — results are partial"
@@ -91,7 +91,8 @@ def status_text(status: ProjectStatus) -> str:
 
 def wait_text(answer: WaitAnswer) -> str:
     if answer.ready:
-        head = "Ready: everything queued or changed before the call is indexed."
+        told = "queued or changed" if answer.status.watch else "queued"
+        head = f"Ready: everything {told} before the call is indexed."
     elif answer.status.state == IndexState.FAILED:
         head = "Not ready: the job failed."
     else:
