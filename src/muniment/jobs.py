@@ -64,6 +64,10 @@ class JobRequest(BaseModel):
     def only_dirty(self) -> bool:
         return self.kind == JobKind.UPDATE and not self.paths
 
+    @property
+    def whole_tree(self) -> bool:
+        return self.kind != JobKind.UPDATE and not self.paths
+
 
 class FileCounts(BaseModel):
     total: int = 0

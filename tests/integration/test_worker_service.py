@@ -14,6 +14,7 @@ from muniment.bus import Bus
 from muniment.datafolder import DataFolder
 from muniment.dirty import DirtyPaths
 from muniment.events import EventType
+from muniment.indexing import open_index
 from muniment.jobs import JobKind, JobRequest, JobStatus
 from muniment.leases import Lease, Leases
 from muniment.manifest import ManifestReader
@@ -305,3 +306,17 @@ def test_a_project_that_was_changed_is_not_called_complete_before_it_was_looked_
     until(ended(fleet, fleet.request(changed)), 30)
     assert status.project_status(changed).up_to_date
     assert status.header(changed).lexical_percent == 100
+
+
+def test_what_a_reconcile_could_not_reach_is_not_asked_for_again_and_again(fleet, until):
+    project = fleet.project("alpha", 3)
+    fleet.start()
+    until(ended(fleet, fleet.request(project)), 30)
+    until(lambda: fleet.leases.holder(project.id) is None)
+    with open_index(fleet.folder.project(project.id), project.id) as index:
+        index.manifest.reread([1])
+    (fleet.tmp_path / "alpha").rename(fleet.tmp_path / "unmounted")
+    last = fleet.request(project)
+    until(ended(fleet, last), 30)
+    until(lambda: fleet.leases.holder(project.id) is None)
+    assert fleet.queue.current(project.id).id == last

@@ -22,6 +22,20 @@ UPDATE, RECONCILE, REINDEX = JobKind.UPDATE, JobKind.RECONCILE, JobKind.REINDEX
 
 
 @pytest.mark.parametrize(
+    ("request_", "whole"),
+    [
+        (JobRequest(kind=RECONCILE), True),
+        (JobRequest(kind=REINDEX), True),
+        (JobRequest(kind=REINDEX, paths=["a"]), False),
+        (JobRequest(kind=UPDATE), False),
+        (JobRequest(kind=UPDATE, paths=["a"]), False),
+    ],
+)
+def test_only_a_reconcile_or_reindex_without_paths_looks_at_the_whole_tree(request_, whole):
+    assert request_.whole_tree is whole
+
+
+@pytest.mark.parametrize(
     ("waiting", "new", "kind", "paths"),
     [
         (JobRequest(kind=UPDATE), JobRequest(kind=RECONCILE), RECONCILE, []),

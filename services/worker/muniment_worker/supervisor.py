@@ -126,7 +126,7 @@ class Supervisor:
             del self._workers[pid]
             if not status:
                 self._resting.pop(lease.project_id, None)
-            if status:
+            else:
                 self._rest(lease.project_id)
                 log.warning("worker %d of %s ended with %s", pid, lease.project_id, _described(status))
             if leases is not None:

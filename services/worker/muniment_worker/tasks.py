@@ -62,7 +62,7 @@ class Desk:
 
 def open_desk(settings: Settings) -> Desk:
     connections = connect(settings.redis_url or "redis://127.0.0.1:6379/0")
-    leases = leases_of(settings, connections)
+    leases = Leases(connections.records, seconds=settings.lease_seconds, max_running=settings.max_running)
     limits = Limits(settings.batch_files, settings.batch_chunks, settings.max_file_bytes)
     tools = PassTools(
         dirty=DirtyPaths(connections.records),
@@ -73,10 +73,6 @@ def open_desk(settings: Settings) -> Desk:
     )
     queue = JobQueue(connections, Bus(connections.records), leases)
     return Desk(settings, connections, leases, queue, tools)
-
-
-def leases_of(settings: Settings, connections: Connections) -> Leases:
-    return Leases(connections.records, seconds=settings.lease_seconds, max_running=settings.max_running)
 
 
 @cache
@@ -108,11 +104,10 @@ def run(project_id: str) -> str:
 
 
 def _take_lease(desk: Desk, project_id: str) -> Lease | Denied:
-    for inherited in _inherited:
-        if desk.leases.renew(inherited):
-            return inherited
-        return desk.leases.acquire(project_id, inherited.owner)
-    return desk.leases.acquire(project_id, f"{socket.gethostname()}:{os.getpid()}")
+    if not _inherited:
+        return desk.leases.acquire(project_id, f"{socket.gethostname()}:{os.getpid()}")
+    inherited = _inherited[0]
+    return inherited if desk.leases.renew(inherited) else desk.leases.acquire(project_id, inherited.owner)
 
 
 def carry_out(desk: Desk, lease: Lease, job: Job, keeper: LeaseKeeper) -> str:
@@ -141,12 +136,13 @@ def carry_out(desk: Desk, lease: Lease, job: Job, keeper: LeaseKeeper) -> str:
         return "put back"
     except REDIS_ERRORS:
         raise  # the record cannot be written either: whoever claims the job next goes on from the checkpoint
-    except Exception as error:
+    except Exception as error:  # the boundary: whatever it was, the job must not be tried for ever
         log.exception("job %s of %s failed", job.id, job.project)
         return _fail(desk, lease, job, _as_error(error, desk.settings))
     desk.queue.finish(lease, job, JobStatus.COMPLETED, progress)
-    if incomplete:
-        # an earlier pass over the whole tree did not come to its end, and this one was not meant to
+    if incomplete and not job.request.whole_tree:
+        # an earlier pass over the whole tree did not come to its end. After one that did, what is still missing lies
+        # below a folder that cannot be read: asking again at once would never end
         desk.queue.request(project, JobRequest(kind=JobKind.RECONCILE))
     return "completed"
 

@@ -105,7 +105,7 @@ class _Pass:
         self._embed_pending()
         self._meter.begin(Phase.FINISH)
         manifest = self._index.manifest
-        if self._whole_tree:
+        if self._job.request.whole_tree:
             manifest.settle()
             finished = self._tools.now().isoformat()
             manifest.set_meta(reconciled_at=finished, reconciled_files=manifest.counters().files_lexical)
@@ -113,10 +113,6 @@ class _Pass:
             manifest.settle()
         self._control.reached(Step.FINISHED)
         return self._meter.progress()
-
-    @property
-    def _whole_tree(self) -> bool:
-        return not self._job.paths and self._job.kind != JobKind.UPDATE
 
     # --- first stage ---------------------------------------------------------------------------------------------
 
@@ -129,7 +125,7 @@ class _Pass:
         commit = head_commit(self._project.watch_paths[0])
         found = self._look(paths, self._job.recursive) if paths else self._scanner.walk()
         work = self._planned(known, found, target, scope(paths, recursive=self._job.recursive))
-        if self._whole_tree:
+        if self._job.request.whole_tree:
             manifest.expect(work.growth, len(work.to_remove))
             manifest.set_meta(settings_of=self._project.updated_at.isoformat())
         else:
@@ -141,7 +137,7 @@ class _Pass:
         self._meter.begin(Phase.LEXICAL)
         self._carry_out(work, known, target, self._batch_limits(), between=self._take_dirty)
         self._expected, self._known = set(), {}
-        if self._whole_tree:
+        if self._job.request.whole_tree:
             manifest.set_meta(scanned_at=began.isoformat(), commit=commit)
 
     def _look(self, paths: Iterable[str], recursive: bool = True) -> Iterator[FoundFile | SkippedFile]:
