@@ -95,7 +95,7 @@ class _Snapshot:
 
     def percent(self, done: int) -> float:
         if self.counters.files_total == 0:
-            return 100.0 if self.meta.scanned_at else 0.0
+            return 100.0 if self.meta.scanned_at and not self.outdated else 0.0
         # rounding must never claim completeness: 22,000 of 22,001 files is not 100%
         share = min(1.0, done / self.counters.files_total)
         return 100.0 if share == 1.0 and not self.outdated else min(99.9, round(100.0 * share, 1))

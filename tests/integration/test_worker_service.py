@@ -305,7 +305,11 @@ def test_a_project_that_was_changed_is_not_called_complete_before_it_was_looked_
     assert status.header(changed).lexical_percent < 100
     until(ended(fleet, fleet.request(changed)), 30)
     assert status.project_status(changed).up_to_date
-    assert status.header(changed).lexical_percent == 100
+    assert status.header(changed).lexical_percent == 100  # of no file at all
+    widened, _ = fleet.projects.add_or_update(
+        "alpha", watch_paths=None, watch_patterns=["*.py"], watch_exclude=None, watch=None, now=utc_now()
+    )
+    assert status.header(widened).lexical_percent < 100
 
 
 def test_what_a_reconcile_could_not_reach_is_not_asked_for_again_and_again(fleet, until):

@@ -180,6 +180,7 @@ def test_stamps_below_a_folder_do_not_include_its_namesakes(manifest):
         put(manifest, path, path)
     assert set(manifest.stamps_under(["lib"])) == {"lib/a.py", "lib/deep/b.py"}
     assert set(manifest.stamps_under(["lib.py"])) == {"lib.py"}
+    assert set(manifest.stamps_under(["lib.py", ""])) == set(manifest.stamps())  # '' is the root itself
 
 
 def test_a_reader_finds_nothing_before_the_first_writer(path):

@@ -1,4 +1,4 @@
-"""The one writer of a manifest. It lives only under the project's ``flock`` (see ``muniment.indexing.locked``).
+"""The one writer of a manifest. It lives only under the project's ``flock`` (see ``muniment.indexing.opening``).
 
 Two checkpoints per batch. Lexical: ``begin_batch`` notes the paths, the caller commits tantivy, ``commit_batch`` writes
 the rows. A crash between the two leaves the note, and ``interrupted_paths`` names the files to index again. Vectors:
@@ -106,9 +106,11 @@ class ManifestWriter:
             return int(str(self._get("target", 0)))
 
     def stamps_under(self, paths: Iterable[str]) -> dict[str, FileStamp]:
-        """The stamps of these files, and of the files below these folders."""
+        """The stamps of these files, and of the files below these folders; '' is the root itself."""
         found: dict[str, FileStamp] = {}
         for path in paths:
+            if not path:
+                return self.stamps()
             rows = self._db.execute(
                 "SELECT path, size, mtime_ns, hash, target, skipped, error FROM files "
                 "WHERE path = ? OR (path >= ? AND path < ?)",
