@@ -5,7 +5,7 @@ from muniment.chunking.lines import MAX_CHARS
 
 
 def sections(text: str) -> list[tuple[str | None, str]]:
-    return [(chunk.symbol, chunk.text) for chunk in chunk_file("docs/guide.md", text)]
+    return [(chunk.symbol, chunk.text) for chunk in chunk_file("docs/guide.md", text).chunks]
 
 
 def labels(text: str) -> list[str | None]:
@@ -26,7 +26,7 @@ def test_a_section_is_labelled_by_the_headings_above_it() -> None:
 
 
 def test_lines_of_sections_are_counted() -> None:
-    chunks = chunk_file("a.md", "# One\r\n\r\na\r\n## Two\r\nb")
+    chunks = chunk_file("a.md", "# One\r\n\r\na\r\n## Two\r\nb").chunks
 
     assert [(chunk.start_line, chunk.end_line) for chunk in chunks] == [(1, 3), (4, 5)]
 
@@ -75,9 +75,43 @@ def test_front_matter_holds_no_headings() -> None:
 
 
 def test_a_long_section_is_cut_and_keeps_its_label() -> None:
-    chunks = chunk_file("docs/guide.md", "# A\n" + "A paragraph of some length.\n\n" * 300 + "# B\nx\n")
+    chunks = chunk_file("docs/guide.md", "# A\n" + "A paragraph of some length.\n\n" * 300 + "# B\nx\n").chunks
 
     assert len(chunks) > 4
     assert {chunk.symbol for chunk in chunks[:-1]} == {"guide.md > A"}
     assert all(len(chunk.text) <= MAX_CHARS for chunk in chunks)
     assert chunks[-1].symbol == "guide.md > B"
+
+
+def test_a_list_may_hold_fences() -> None:
+    text = "# A\n- ```sh\n  # no\n  ```\n1. text\n\n    ```\n    a\n   # no\n    ```\n\n# B\nx\n"
+
+    assert labels(text) == ["guide.md > A", "guide.md > B"]
+
+
+def test_front_matter_may_be_toml() -> None:
+    assert labels("+++\n# comment\ntitle = 'x'\n+++\n# A\nb\n") == ["guide.md", "guide.md > A"]
+
+
+def test_a_rule_at_the_top_is_no_front_matter() -> None:
+    assert labels("---\n# A\nb\n# B\nc\n") == ["guide.md", "guide.md > A", "guide.md > B"]
+
+
+def test_raw_html_and_comments_hold_no_headings() -> None:
+    text = "# A\n<!--\n# no\n-->\n<pre>\n# no\n</pre>\n<!-- one line -->\n## B\nx\n<SCRIPT>\n# no\n</script>\n## C\ny\n"
+
+    assert labels(text) == ["guide.md > A", "guide.md > A > B", "guide.md > A > C"]
+
+
+def test_the_code_of_mdx_holds_no_headings() -> None:
+    text = (
+        "import A from 'a'\nexport const text = `\n# no\n`\n\n# A\n{/*\n# no\n*/}\n<Tabs>\n\n## B\nx\n\n</Tabs>\n\n"
+        "export const meta = 1\n---\n\n# C\ny\n"
+    )
+    chunks = chunk_file("guide.mdx", text).chunks
+
+    assert [chunk.symbol for chunk in chunks] == ["guide.mdx", "guide.mdx > A", "guide.mdx > A > B", "guide.mdx > C"]
+
+
+def test_words_of_mdx_are_text_in_markdown() -> None:
+    assert labels("export what you need\n# A\nx\n") == ["guide.md", "guide.md > A"]

@@ -1,22 +1,42 @@
-"""Cuts a file's text into chunks: Markdown at headings, everything else by lines. Pure.
+"""Cuts a file's text into chunks: code at definitions, Markdown at headings, configuration at keys, anything else by
+lines. Pure.
 
 Every character of the text is in exactly one chunk and the chunks stand in the order of the text, so their texts
-joined are the text. A text of white space alone has no chunks.
+joined are the text. A text of white space alone has no chunks. No text makes it raise.
 """
 
-from muniment.chunking.chunk import Chunk
+from typing import Final
+
+from muniment.chunking.chunk import Chunk, Chunked
+from muniment.chunking.code import chunk_code
+from muniment.chunking.config import CONFIG_LANGUAGES, chunk_config
+from muniment.chunking.grammars import grammar_of
 from muniment.chunking.lines import chunk_lines
 from muniment.chunking.markdown import chunk_markdown
 from muniment.languages import language_of
 
-__all__ = ["Chunk", "chunk_file"]
+__all__ = ["CHUNKER_VERSION", "Chunk", "Chunked", "chunk_by_lines", "chunk_file"]
+
+# Raised with every change of what chunk_file returns: an index made with another is made anew, file by file.
+CHUNKER_VERSION: Final = 2
+
+_LINE_BY_LINE: Final = (".jsonl", ".ndjson")
 
 
-def chunk_file(path: str, text: str) -> list[Chunk]:
+def chunk_file(path: str, text: str) -> Chunked:
     """The chunks of a file; ``path`` decides how it is cut and what counts as a definition."""
-    language = language_of(path)
     if not text or text.isspace():
-        return []
+        return Chunked([])
+    language = language_of(path)
     if language == "markdown":
-        return chunk_markdown(path, text)
-    return chunk_lines(text, language)
+        return Chunked(chunk_markdown(path, text))
+    if language in CONFIG_LANGUAGES and not path.lower().endswith(_LINE_BY_LINE):
+        return Chunked(chunk_config(text, language))
+    if grammar := grammar_of(path, language, text):
+        return chunk_code(text, language or grammar, grammar)
+    return Chunked(chunk_lines(text, language))
+
+
+def chunk_by_lines(path: str, text: str) -> list[Chunk]:
+    """The same by lines alone, without a parser: for a file that has killed the process that parsed it."""
+    return chunk_lines(text, language_of(path)) if text and not text.isspace() else []

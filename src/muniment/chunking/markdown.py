@@ -9,9 +9,14 @@ from muniment.chunking.chunk import Chunk
 from muniment.chunking.lines import spans
 
 MAX_LABEL_PART = 120
-_FRONT_MATTER = re.compile(r"---[ \t]*\r?\n(?:.*\n)*?(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)")
+_FRONT_MATTER = re.compile(
+    r"---[ \t]*\r?\n(?:.*\n)*?(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)|\+\+\+[ \t]*\r?\n(?:.*\n)*?\+\+\+[ \t]*(?:\r?\n|\Z)"
+)
 _ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t\r]*$")
-_FENCE = re.compile(r" {0,3}(`{3,}(?!.*`)|~{3,})")
+# A list item may begin with a fence, and hold one at any indent.
+_FENCE = re.compile(r"[ \t]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*(`{3,}(?!.*`)|~{3,})")
+_RAW = re.compile(r" {0,3}(?:<(?P<tag>pre|script|style|textarea)\b|(?P<comment><!--)|(?P<mdx>\{/\*))", re.IGNORECASE)
+_MODULE = re.compile(r"(?:import|export)[ \t{*]")
 _UNDERLINE = re.compile(r" {0,3}(=+|-{2,})[ \t\r]*$")
 _NO_PARAGRAPH = re.compile(r"\s*$| {4}|\t| {0,3}(?:[>|#<]|[-*+][ \t]|\d+[.)][ \t]|[-*_=](?:[ \t]*[-*_=])+\s*$)")
 
@@ -42,7 +47,7 @@ def _sections(path: str, text: str) -> Iterator[tuple[int, int, str]]:
     above: list[_Heading] = []
     start = 0
     body = 0
-    for heading in _headings(text):
+    for heading in _headings(text, path.lower().endswith(".mdx")):
         bare = not text[body : heading.start].strip()
         deeper = not above or heading.level > above[-1].level
         if heading.start > start and not (bare and deeper):
@@ -57,23 +62,21 @@ def _label(path: str, above: list[_Heading]) -> str:
     return " > ".join([PurePosixPath(path).name, *(heading.title[:MAX_LABEL_PART] for heading in above)])
 
 
-def _headings(text: str) -> Iterator[_Heading]:
-    """ATX and one-line setext headings outside of fences and front matter."""
+def _headings(text: str, mdx: bool) -> Iterator[_Heading]:
+    """ATX and one-line setext headings outside of fences, front matter, raw HTML, and the code of MDX."""
     front = _FRONT_MATTER.match(text)
     at = front.end() if front else 0
-    fence = ""
+    closing = ""  # what ends the block that the line is in
     above = before = ""  # the line above, and the one above that
     above_at = at
     while at < len(text):
         end = text.find("\n", at) + 1 or len(text)
         line = text[at:end].rstrip("\n")
-        mark = _FENCE.match(line)
-        if fence:
-            if mark and mark[1].startswith(fence) and not line.strip().strip(fence[0]):
-                fence = ""
+        if closing:
+            closing = "" if _closes(line, closing) else closing
             line = ""
-        elif mark:
-            fence, line = mark[1], ""
+        elif closing := _opens(line, mdx):
+            line = ""
         elif atx := _ATX.match(line):
             yield _Heading(at, len(atx[1]), (atx[2] or "").strip(), end)
             line = ""
@@ -81,3 +84,25 @@ def _headings(text: str) -> Iterator[_Heading]:
             yield _Heading(above_at, 1 if under[1][0] == "=" else 2, above.strip(), end)
             line = ""
         before, above, above_at, at = above, line, at, end
+
+
+def _opens(line: str, mdx: bool) -> str:
+    """What will close the block that begins with the line, or nothing: a fence, a tag, ``\\n`` for a blank line."""
+    if mark := _FENCE.match(line):
+        return mark[1]
+    if mdx and _MODULE.match(line):
+        return "\n"
+    raw = _RAW.match(line)
+    if not raw or (raw["mdx"] and not mdx):
+        return ""
+    closing = f"</{raw['tag'].lower()}>" if raw["tag"] else "-->" if raw["comment"] else "*/}"
+    return "" if _closes(line[raw.end() :], closing) else closing
+
+
+def _closes(line: str, closing: str) -> bool:
+    if closing == "\n":
+        return not line.strip()
+    if closing[0] in "`~":
+        mark = line.strip()
+        return mark.startswith(closing) and not mark.strip(closing[0])
+    return closing in line.lower()
