@@ -231,3 +231,29 @@ def test_a_glob_that_git_can_never_match_has_no_expression() -> None:
 def test_equal_ignore_files_share_their_rules() -> None:
     assert parse_ignore_file(b"*.o\n") is parse_ignore_file(b"*.o\n")
     assert not parse_ignore_file(b"# nothing\n\n")
+
+
+@pytest.mark.parametrize("kind", ["work tree", "submodule"])
+def test_the_exclude_file_of_a_linked_repository_counts_as_git_has_it(tmp_path: Path, kind: str) -> None:
+    main, linked = tmp_path / "main", tmp_path / "linked"
+    git("init", "-q", str(main))
+    author = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "protocol.file.allow=always")
+    git(*author, "-C", str(main), "commit", "-q", "--allow-empty", "-m", "first")
+    if kind == "work tree":
+        git("-C", str(main), "worktree", "add", "-q", str(linked))
+        exclude = main / ".git/info/exclude"
+    else:
+        git("init", "-q", str(tmp_path / "outer"))
+        git(*author, "-C", str(tmp_path / "outer"), "submodule", "--quiet", "add", str(main), "inner")
+        linked = tmp_path / "outer/inner"
+        exclude = tmp_path / "outer/.git/modules/inner/info/exclude"
+    exclude.parent.mkdir(exist_ok=True)
+    exclude.write_text("*.log\n")
+    for name in ("a.log", "a.py"):
+        (linked / name).touch()
+    assert (linked / ".git").is_file()
+
+    kept = kept_by_git(linked)
+
+    assert kept == {"a.py"}
+    assert kept_by_us(linked) - {".git"} == kept

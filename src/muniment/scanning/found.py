@@ -10,6 +10,8 @@ class SkipReason(StrEnum):
 
     BINARY = "binary"
     MINIFIED = "minified"
+    GENERATED = "generated"
+    LOCKFILE = "lockfile"
     OVERSIZED = "oversized"
     SYMLINK = "symlink"
     SPECIAL = "special"
@@ -17,11 +19,14 @@ class SkipReason(StrEnum):
     UNREADABLE = "unreadable"
     UNDECODABLE = "undecodable"
     VANISHED = "vanished"
+    ROOT_AWAY = "root_away"
 
 
 REASONS: Mapping[SkipReason, str] = {
     SkipReason.BINARY: "Its first 8,000 bytes hold a NUL or many control characters.",
     SkipReason.MINIFIED: "Its lines are so long that a machine must have written them.",
+    SkipReason.GENERATED: "Its name or its first comment says that a program wrote it.",
+    SkipReason.LOCKFILE: "It is a lock file of a package manager.",
     SkipReason.OVERSIZED: "It is larger than MUNIMENT_MAX_FILE_BYTES.",
     SkipReason.SYMLINK: "It is a symbolic link, or was reached through one; links are never followed.",
     SkipReason.SPECIAL: "It is a pipe, socket or device.",
@@ -29,23 +34,34 @@ REASONS: Mapping[SkipReason, str] = {
     SkipReason.UNREADABLE: "The system refused to open or read it.",
     SkipReason.UNDECODABLE: "It is neither UTF-8 nor UTF-16 with a byte order mark.",
     SkipReason.VANISHED: "It disappeared or moved between being found and being read.",
+    SkipReason.ROOT_AWAY: "It is a folder of the project's whose volume seems to be unmounted: empty, and another one "
+    "than at the last scan.",
 }
 
 # These make a job complete `with errors` and are tried again at the next pass; the others are as intended.
-FAILURES: frozenset[SkipReason] = frozenset({SkipReason.UNREADABLE, SkipReason.UNDECODABLE, SkipReason.VANISHED})
+FAILURES: frozenset[SkipReason] = frozenset(
+    {SkipReason.UNREADABLE, SkipReason.UNDECODABLE, SkipReason.VANISHED, SkipReason.ROOT_AWAY}
+)
 
 # These say nothing of whether the file is still there: what is indexed of it goes on answering.
-UNSEEN: frozenset[SkipReason] = frozenset({SkipReason.UNREADABLE})
+UNSEEN: frozenset[SkipReason] = frozenset({SkipReason.UNREADABLE, SkipReason.ROOT_AWAY})
+
+# From these a negated rule that names the file brings it back (FoundFile.wanted).
+BROUGHT_BACK: frozenset[SkipReason] = frozenset({SkipReason.MINIFIED, SkipReason.GENERATED, SkipReason.LOCKFILE})
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A regular file to index. ``path`` is the indexed path (see project.root_labels), ``size`` in bytes."""
+    """A regular file to index. ``path`` is the indexed path (see project.root_labels), ``size`` in bytes. ``wanted``:
+    a rule brings it back by name, so that it is indexed although a machine wrote it. ``pushed``: its text came by the
+    API and lies in no folder of the project."""
 
     path: str
     absolute: str
     size: int
     mtime_ns: int
+    wanted: bool = False
+    pushed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

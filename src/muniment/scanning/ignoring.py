@@ -23,6 +23,7 @@ class _Rule:
     rank: int  # position in the file x 2, + 1 when it ignores: the greatest rank among the matches decides
     glob: str
     folders_only: bool
+    text: str
     by_name: bool  # no slash: compared with the last segment at any depth, else with the path from the file's folder
 
 
@@ -75,14 +76,29 @@ class Rules:
     def _matchers(rules: list[_Rule]) -> tuple[_RankOf, _RankOf]:
         return _RankOf(rule for rule in rules if rule.by_name), _RankOf(rule for rule in rules if not rule.by_name)
 
-    def verdict(self, name: str, path: str, is_dir: bool) -> bool | None:
-        """True: ignored, False: kept by a negation, None: no rule matches. ``path`` is relative to the folder of
-        the ignore file and ends with ``name``; both bytewise."""
+    def rank(self, name: str, path: str, is_dir: bool) -> int:
+        """Of the rule that decides: odd when it ignores, even when it is a negation, NO_RULE when none matches.
+        ``path`` is relative to the folder of the ignore file and ends with ``name``; both bytewise."""
         by_name, by_path = self._folders if is_dir else self._files
         rank = by_name(name)
-        if by_path:
-            rank = max(rank, by_path(path))
-        return None if rank == NO_RULE else bool(rank & 1)
+        return max(rank, by_path(path)) if by_path else rank
+
+    def verdict(self, name: str, path: str, is_dir: bool) -> bool | None:
+        """The rank as True: ignored, False: kept by a negation, None: no rule matches."""
+        rank = self.rank(name, path, is_dir)
+        return None if rank == NO_RULE else ignores(rank)
+
+    def line(self, rank: int) -> tuple[int, str]:
+        """The number of a rule's line, from 1, and its text."""
+        return (rank >> 1) + 1, self._texts[rank]
+
+    @cached_property
+    def _texts(self) -> dict[int, str]:
+        return {rule.rank: rule.text.encode("latin-1").decode("utf-8", "replace") for rule in self._rules}
+
+
+def ignores(rank: int) -> bool:
+    return bool(rank & 1)
 
 
 def _parse(line: str, number: int) -> _Rule | None:
@@ -95,7 +111,7 @@ def _parse(line: str, number: int) -> _Rule | None:
     glob = glob[:-1] if folders_only else glob
     by_name = "/" not in glob
     glob = glob if by_name else glob.removeprefix("/")
-    return _Rule(rank, glob, folders_only, by_name) if glob else None
+    return _Rule(rank, glob, folders_only, line, by_name) if glob else None
 
 
 def _trimmed(line: str) -> str:

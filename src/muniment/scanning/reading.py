@@ -9,6 +9,7 @@ from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 
 from muniment.scanning.found import FileText, FoundFile, SkippedFile, SkipReason
+from muniment.scanning.machine_made import is_generated
 
 HASH_BYTES = 16
 SNIFFED_BYTES = 8_000
@@ -42,7 +43,7 @@ def read_text(file: FoundFile, max_file_bytes: int) -> FileText | SkippedFile:
     if isinstance(read, SkipReason):
         return SkippedFile(file.path, read)
     content, status = read
-    text = decode(content, file.path)
+    text = decode(content, file.path, file.wanted)
     if isinstance(text, SkipReason):
         return SkippedFile(file.path, text)
     digest = blake2b(content, digest_size=HASH_BYTES).digest()
@@ -88,15 +89,23 @@ def _read_all(descriptor: int, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def decode(content: bytes, path: str) -> str | SkipReason:
-    """A file's raw bytes as text, or why they are none; ``path`` tells how long its lines may be. Pure."""
+def decode(content: bytes, path: str, wanted: bool = False) -> str | SkipReason:
+    """A file's raw bytes as text, or why they are none; ``path`` tells how long its lines may be, and its language. A
+    ``wanted`` file may be of a machine's making. Pure."""
+    text = _decode(content, path, wanted)
+    if isinstance(text, str) and not wanted and is_generated(path, text):
+        return SkipReason.GENERATED
+    return text
+
+
+def _decode(content: bytes, path: str, wanted: bool) -> str | SkipReason:
     if content.startswith(_UTF16_MARKS):
         return _decode_utf16(content)
     head = content[:SNIFFED_BYTES]
     controls = len(head.translate(None, _NOT_CONTROL)) / max(1, len(head))
     if b"\0" in head or controls > CONTROL_SHARE:
         return SkipReason.BINARY
-    if _is_minified(content, PurePosixPath(path).suffix.lower()):
+    if not wanted and _is_minified(content, PurePosixPath(path).suffix.lower()):
         return SkipReason.MINIFIED
     try:
         return content.decode("utf-8-sig")

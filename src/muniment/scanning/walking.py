@@ -2,53 +2,25 @@
 
 import os
 import stat
-from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
 from muniment.project import indexed_path, root_labels
 from muniment.scanning.defaults import ALWAYS_EXCLUDED, DEFAULT_EXCLUDES
 from muniment.scanning.found import FoundFile, SkippedFile, SkipReason
-from muniment.scanning.ignoring import Rules, bytewise, parse_globs, parse_ignore_file
+from muniment.scanning.ignoring import bytewise, parse_globs
+from muniment.scanning.layers import GIT_RULES, OWN_RULES, Fate, Layer, Layers, work_tree
+from muniment.scanning.machine_made import has_generated_name, is_lockfile
+from muniment.scanning.tally import DEFAULT_EXCLUDES_NAME, WATCH_EXCLUDE, Culprit, RootSeen, WalkTally, away
 
-GIT_RULES = ".gitignore"
-OWN_RULES = ".munimentignore"
-GIT_EXCLUDE = Path(".git/info/exclude")
 IGNORE_FILES: frozenset[str] = frozenset({GIT_RULES, OWN_RULES})  # a change of one asks for a whole walk
-MAX_RULES_BYTES = 1 << 20
-
-Layer = tuple[Rules, int]  # rules, and where in a path (from the top) the part begins that they are compared with
 
 
 class _Everything(Container[str]):
     def __contains__(self, name: object) -> bool:
         return True
-
-
-@dataclass(frozen=True, slots=True)
-class _Layers:
-    """The rules in force in one folder. The first layer with a verdict decides: the project's excludes, then
-    .munimentignore from the deepest up, then the default excludes, then .gitignore from the deepest up."""
-
-    project: tuple[Layer, ...]
-    own: tuple[Layer, ...]
-    default: tuple[Layer, ...]
-    git: tuple[Layer, ...]
-    order: tuple[Layer, ...]
-
-    @classmethod
-    def of(
-        cls, project: tuple[Layer, ...], own: tuple[Layer, ...], default: tuple[Layer, ...], git: tuple[Layer, ...]
-    ) -> "_Layers":
-        return cls(project, own, default, git, project + own + default + git)
-
-    def ignore(self, name: str, path: str, is_dir: bool) -> bool:
-        for rules, start in self.order:
-            verdict = rules.verdict(name, path[start:], is_dir)
-            if verdict is not None:
-                return verdict
-        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +31,26 @@ class _Folder:
     absolute: str
     path: str
     top: str
-    layers: _Layers
+    layers: Layers
     wanted: bool  # it, or a folder above it, matches the project's patterns
 
     @property
     def as_skipped(self) -> str:
         return self.path.rstrip("/")
 
+    def with_own_rules(self, present: Container[str]) -> "_Folder":
+        """Under the ignore files that lie in it, if they are among ``present``, as well."""
+        layers = self.layers.with_files_of(self.absolute, self.path, len(self.top), present)
+        return self if layers is self.layers else replace(self, layers=layers)
+
 
 class Scanner:
     """Lists what the folders of one project hold. ``watch_paths`` are resolved absolute folders; ``patterns`` and
     ``excludes`` are gitignore-style globs relative to each of them (a later ``!glob`` takes back an earlier one).
+    ``recorded`` holds the identity of roots, by label, as the last whole walk found them (``roots_seen``): a root that
+    seems to be unmounted is a failure, and nothing below it counts as gone.
 
-    ``ignored_entries`` counts the files and folders that ignore rules hid since the last walk began, and
-    ``unmatched_files`` the files that no pattern wanted: they tell why a tree gave nothing.
+    ``tally`` tells what the last walk counted: why a tree gave nothing.
     """
 
     def __init__(
@@ -81,22 +59,43 @@ class Scanner:
         patterns: Sequence[str] = (),
         excludes: Sequence[str] = (),
         max_file_bytes: int = 1_000_000,
+        recorded: Mapping[str, tuple[int, int]] | None = None,
     ) -> None:
         self.watch_paths = list(watch_paths)
         self.max_file_bytes = max_file_bytes
-        self.ignored_entries = 0
-        self.unmatched_files = 0
+        self.tally = WalkTally()
+        self._recorded = recorded or {}
         self._roots = root_labels(self.watch_paths)
         self._patterns = parse_globs(patterns)
         self._excludes = parse_globs(excludes)
         self._defaults = parse_globs(chain.from_iterable(DEFAULT_EXCLUDES.values()))
 
+    @property
+    def ignored_entries(self) -> int:
+        """Files and folders that ignore rules hid."""
+        return self.tally.hidden.total()
+
+    @property
+    def unmatched_files(self) -> int:
+        """Files that no pattern wanted."""
+        return self.tally.unmatched
+
+    @property
+    def roots_seen(self) -> Mapping[str, RootSeen]:
+        """By label; complete when the walk is. A root that could not be listed is missing."""
+        return self.tally.roots
+
     def walk(self) -> Iterator[FoundFile | SkippedFile]:
         """Everything, folder by folder in the order of names."""
-        self.ignored_entries = 0
-        self.unmatched_files = 0
+        self.tally = tally = WalkTally()
         for label in self._roots:
-            yield from self._look_at_root(label, recursive=True)
+            for item in self._look_at_root(label, recursive=True, tally=tally):
+                if isinstance(item, FoundFile):
+                    tally.found += 1
+                    tally.ignore_files += item.path.rpartition("/")[2] in IGNORE_FILES
+                else:
+                    tally.skipped[item.reason] += 1
+                yield item
 
     def look(self, indexed_path: str, recursive: bool = True) -> Iterator[FoundFile | SkippedFile]:
         """One file or folder by its indexed path; not ``recursive`` means a folder's own files only. Yields nothing
@@ -120,7 +119,7 @@ class Scanner:
         if label is None or not segments:
             return False
         parent = self._descend(self._root_folder(label), segments[:-1])
-        return parent is None or not self._belongs(parent, segments[-1], is_dir)
+        return parent is None or self._fate(parent, segments[-1], is_dir) is Fate.HIDDEN
 
     def _split(self, indexed: str) -> tuple[str | None, list[str]]:
         """The label of the root and the segments below it; no label when none of the roots is meant."""
@@ -129,12 +128,38 @@ class Scanner:
             return "", segments
         return (segments[0], segments[1:]) if segments and segments[0] in self._roots else (None, segments)
 
-    def _look_at_root(self, label: str, recursive: bool) -> Iterator[FoundFile | SkippedFile]:
+    def _look_at_root(
+        self, label: str, recursive: bool, tally: WalkTally | None = None
+    ) -> Iterator[FoundFile | SkippedFile]:
         root = str(self._roots[label])
         if os.path.realpath(root) != root:
             yield SkippedFile(label, SkipReason.SYMLINK, folder=True)
-        else:
-            yield from self._walk(self._root_folder(label), recursive)
+            return
+        before = self._root_seen(label)
+        if before is not None and tally is not None:
+            tally.roots[label] = before
+        if self._is_away(label, before):
+            yield SkippedFile(label, SkipReason.ROOT_AWAY, folder=True)
+            return
+        yield from self._walk(self._root_folder(label), recursive, tally)
+        if before is not None and _identity(self._roots[label]) != before.identity:
+            # it went away meanwhile: what seemed to be missing need not be
+            yield SkippedFile(label, SkipReason.ROOT_AWAY, folder=True)
+
+    def _is_away(self, label: str, seen: RootSeen | None) -> bool:
+        return seen is not None and away(seen, self._recorded.get(label))
+
+    def _root_seen(self, label: str) -> RootSeen | None:
+        """None when it cannot be listed: the walk says why."""
+        root = self._roots[label]
+        try:
+            with os.scandir(str(root)) as listing:
+                entries = sum(1 for _ in listing)
+        except OSError:
+            return None
+        # the identity last: a volume that goes away in between must not lend its own to the empty folder below it
+        identity = _identity(root)
+        return None if identity is None else RootSeen(*identity, entries)
 
     def _look_below(self, label: str, segments: list[str], recursive: bool) -> Iterator[FoundFile | SkippedFile]:
         root = self._root_folder(label)
@@ -153,28 +178,35 @@ class Scanner:
         try:
             status = os.lstat(absolute)
         except (FileNotFoundError, NotADirectoryError):
+            if self._is_away(label, self._root_seen(label)):
+                yield SkippedFile(label, SkipReason.ROOT_AWAY, folder=True)
             return
         except OSError as error:
             yield SkippedFile(path, _reason(error))
             return
         is_dir = stat.S_ISDIR(status.st_mode)
-        if not self._belongs(parent, segments[-1], is_dir):
+        fate = self._fate(parent, segments[-1], is_dir)
+        if fate is Fate.HIDDEN:
             return
         if is_dir:
             yield from self._walk(self._enter(parent, segments[-1]), recursive)
         else:
-            yield self._judge(path, absolute, status)
+            yield self._judge(path, absolute, status, fate is Fate.WANTED)
 
-    def _judge(self, path: str, absolute: str, status: os.stat_result) -> FoundFile | SkippedFile:
+    def _judge(self, path: str, absolute: str, status: os.stat_result, wanted: bool) -> FoundFile | SkippedFile:
         if stat.S_ISLNK(status.st_mode):
             return SkippedFile(path, SkipReason.SYMLINK)
         if not stat.S_ISREG(status.st_mode):
             return SkippedFile(path, SkipReason.SPECIAL)
+        if not wanted and (reason := _machine_made(path.rpartition("/")[2])) is not None:
+            return SkippedFile(path, reason)
         if status.st_size > self.max_file_bytes:
             return SkippedFile(path, SkipReason.OVERSIZED)
-        return FoundFile(path, absolute, status.st_size, status.st_mtime_ns)
+        return FoundFile(path, absolute, status.st_size, status.st_mtime_ns, wanted)
 
-    def _walk(self, start: _Folder, recursive: bool) -> Iterator[FoundFile | SkippedFile]:
+    def _walk(
+        self, start: _Folder, recursive: bool, tally: WalkTally | None = None
+    ) -> Iterator[FoundFile | SkippedFile]:
         pending = [start]
         while pending:
             folder = pending.pop()
@@ -184,46 +216,50 @@ class Scanner:
             except OSError as error:
                 yield SkippedFile(folder.as_skipped, _reason(error), folder=True)
                 continue
-            folder = self._with_own_rules(folder, {entry.name for entry in entries})
+            folder = folder.with_own_rules({entry.name for entry in entries})
             folders: list[_Folder] = []
             for entry in entries:
                 name = entry.name
                 is_dir = _is_dir(entry)
-                if not self._belongs(folder, name, is_dir):
+                fate = self._fate(folder, name, is_dir, tally)
+                if fate is Fate.HIDDEN:
                     continue
                 if not name.isascii() and (shown := _shown(name)) != name:
                     yield SkippedFile(folder.path + shown, SkipReason.BAD_NAME, folder=is_dir)
                 elif not is_dir:
-                    yield self._found(folder, entry)
+                    yield self._found(folder, entry, fate is Fate.WANTED)
                 elif recursive:
                     folders.append(self._enter(folder, name))
             pending.extend(reversed(folders))
 
-    def _found(self, folder: _Folder, entry: os.DirEntry[str]) -> FoundFile | SkippedFile:
+    def _found(self, folder: _Folder, entry: os.DirEntry[str], wanted: bool) -> FoundFile | SkippedFile:
         path = folder.path + entry.name
         try:
-            return self._judge(path, entry.path, entry.stat(follow_symlinks=False))
+            return self._judge(path, entry.path, entry.stat(follow_symlinks=False), wanted)
         except OSError as error:
             return SkippedFile(path, _reason(error))
 
-    def _belongs(self, folder: _Folder, name: str, is_dir: bool) -> bool:
-        """Whether the rules of ``folder`` (with its own ignore files) and the patterns want an entry; counts it."""
+    def _fate(self, folder: _Folder, name: str, is_dir: bool, tally: WalkTally | None = None) -> Fate:
+        """What the rules of ``folder`` (with its own ignore files) and the patterns make of an entry."""
         if name in ALWAYS_EXCLUDED:
-            return False
+            return Fate.HIDDEN
         key = bytewise(name)
         path = folder.top + key
-        if folder.layers.ignore(key, path, is_dir):
-            self.ignored_entries += 1
-            return False
-        if not is_dir and not self._wanted(folder, key, path, is_dir):
-            self.unmatched_files += 1
-            return False
-        return True
+        ruling = folder.layers.ruling(key, path, is_dir)
+        fate = Fate.KEPT if ruling is None else ruling.fate
+        if ruling is not None and fate is Fate.HIDDEN:
+            if tally is not None:
+                tally.hidden[Culprit(ruling.layer.source, *ruling.layer.rules.line(ruling.rank))] += 1
+        elif not is_dir and not self._matches(folder, key, path, is_dir):
+            if tally is not None:
+                tally.unmatched += 1
+            return Fate.HIDDEN
+        return fate
 
-    def _wanted(self, folder: _Folder, key: str, path: str, is_dir: bool) -> bool:
+    def _matches(self, folder: _Folder, key: str, path: str, is_dir: bool) -> bool:
         if not self._patterns:
             return True
-        verdict = self._patterns.verdict(key, path[folder.layers.project[0][1] :], is_dir)
+        verdict = self._patterns.verdict(key, path[folder.layers.start :], is_dir)
         return folder.wanted if verdict is None else verdict
 
     def _enter(self, parent: _Folder, name: str) -> _Folder:
@@ -233,72 +269,46 @@ class Scanner:
             f"{parent.path}{name}/",
             f"{parent.top}{key}/",
             parent.layers,
-            bool(self._patterns) and self._wanted(parent, key, parent.top + key, True),
+            bool(self._patterns) and self._matches(parent, key, parent.top + key, True),
         )
 
     def _descend(self, folder: _Folder, segments: Sequence[str]) -> _Folder | None:
         """The folder ``segments`` below, with its rules loaded, or None when a rule hides it."""
-        folder = self._with_own_rules(folder, _Everything())
+        folder = folder.with_own_rules(_Everything())
         for name in segments:
-            if not self._belongs(folder, name, True):
+            if self._fate(folder, name, True) is Fate.HIDDEN:
                 return None
-            folder = self._with_own_rules(self._enter(folder, name), _Everything())
+            folder = self._enter(folder, name).with_own_rules(_Everything())
         return folder
 
     def _root_folder(self, label: str) -> _Folder:
         """A root before its own ignore files are read, with the rules of the work tree around it."""
         root = self._roots[label]
-        top = _work_tree(root)
+        top = work_tree(root)
         base = "" if top == root else f"{bytewise(root.relative_to(top).as_posix())}/"
         here = len(base)
-        layers = _Layers.of(((self._excludes, here),), (), ((self._defaults, here),), ())
-        absolute = str(root).rstrip("/") + "/"
-        folder = _Folder(absolute, f"{label}/" if label else "", base, layers, False)
+        excludes = Layer(self._excludes, here, WATCH_EXCLUDE, brings_back=True)
+        layers = Layers.of((excludes,), (), (Layer(self._defaults, here, DEFAULT_EXCLUDES_NAME),), ())
         for parent in reversed([p for p in root.parents if p.is_relative_to(top)]):
             above = "" if parent == top else f"{bytewise(parent.relative_to(top).as_posix())}/"
-            folder = _with_rules(folder, f"{str(parent).rstrip('/')}/", len(above), _Everything())
-        return folder
-
-    def _with_own_rules(self, folder: _Folder, present: Container[str]) -> _Folder:
-        return _with_rules(folder, folder.absolute, len(folder.top), present)
-
-
-def _with_rules(folder: _Folder, source: str, start: int, present: Container[str]) -> _Folder:
-    """``folder`` under the ignore files that lie in the folder ``source`` as well."""
-    layers = folder.layers
-    own = _rules_in(source + OWN_RULES) if OWN_RULES in present else None
-    git = _rules_in(source + GIT_RULES) if GIT_RULES in present else None
-    exclude = _rules_in(f"{source}{GIT_EXCLUDE}") if ".git" in present else None
-    if not (own or git or exclude):
-        return folder
-    layers = _Layers.of(
-        layers.project,
-        ((own, start), *layers.own) if own else layers.own,
-        layers.default,
-        (*((rules, start) for rules in (git, exclude) if rules), *layers.git),
-    )
-    return _Folder(folder.absolute, folder.path, folder.top, layers, folder.wanted)
+            source = f"{str(parent).rstrip('/')}/"
+            layers = layers.with_files_of(source, source, len(above), _Everything())
+        absolute = str(root).rstrip("/") + "/"
+        return _Folder(absolute, f"{label}/" if label else "", base, layers, False)
 
 
-def _work_tree(root: Path) -> Path:
-    """The nearest folder from ``root`` upwards that holds a git repository, else ``root`` itself."""
-    return next((folder for folder in (root, *root.parents) if os.path.lexists(folder / ".git")), root)
-
-
-def _rules_in(path: str) -> Rules | None:
-    """The rules of an ignore file; None when there is none, or it is no regular file (git follows no link here)."""
+def _identity(root: Path) -> tuple[int, int] | None:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError):
-        return None
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
-        return parse_ignore_file(os.read(descriptor, MAX_RULES_BYTES))
+        status = root.stat()
     except OSError:
         return None
-    finally:
-        os.close(descriptor)
+    return status.st_dev, status.st_ino
+
+
+def _machine_made(name: str) -> SkipReason | None:
+    if is_lockfile(name):
+        return SkipReason.LOCKFILE
+    return SkipReason.GENERATED if has_generated_name(name) else None
 
 
 def _is_plain(indexed: str, segments: Sequence[str]) -> bool:
