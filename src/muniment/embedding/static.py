@@ -23,6 +23,7 @@ from muniment.errors import ModelUnavailable
 
 BUNDLED = Path(__file__).parent / "bundled" / "minilm-static-256"
 MAX_CACHED_WORDS = 100_000  # some 20 MB; twice as many is slower, for they no longer fit into the processor's cache
+BATCH_TEXTS = 4_000
 LONGEST_CACHED_WORD = 48  # bytes; what is longer is a digest or a blob, and does not come twice
 
 PUNCTUATION = string.punctuation.encode()
@@ -45,6 +46,7 @@ class StaticEmbedder:
     """
 
     def __init__(self, folder: Path | None = None, max_cached_words: int = MAX_CACHED_WORDS) -> None:
+        self._source = None if folder is None else str(folder.absolute())
         folder = folder or BUNDLED
         try:
             definition = (folder / "tokenizer.json").read_text(encoding="utf-8")
@@ -60,6 +62,14 @@ class StaticEmbedder:
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def source(self) -> str | None:
+        return self._source
+
+    @property
+    def batch_texts(self) -> int:
+        return BATCH_TEXTS
 
     @property
     def dimensions(self) -> int:
