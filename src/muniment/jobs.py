@@ -6,8 +6,9 @@
 import secrets
 from datetime import datetime
 from enum import StrEnum
+from typing import Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from muniment.errors import ErrorBody
 
@@ -59,6 +60,14 @@ class JobRequest(BaseModel):
     kind: JobKind = JobKind.RECONCILE
     paths: list[str] = []
     recursive: bool = True
+    repair: bool = False  # compare the stores first and mend them; always the whole project
+
+    @model_validator(mode="after")
+    def _repairs_all(self) -> Self:
+        if self.repair:
+            self.kind = max(self.kind, JobKind.RECONCILE, key=BREADTH.__getitem__)
+            self.paths = []
+        return self
 
     @property
     def only_dirty(self) -> bool:
@@ -74,6 +83,7 @@ class FileCounts(BaseModel):
     done: int = 0
     failed: int = 0
     skipped: dict[str, int] = {}
+    by_lines: dict[str, int] = {}  # cut by lines although their language has a grammar, by reason
 
 
 class FileFailure(BaseModel):
@@ -89,6 +99,8 @@ class Progress(BaseModel):
     failures: list[FileFailure] = []
     last_file: str | None = None
     chunks: int = 0
+    masked: dict[str, int] = {}  # secrets masked in what this pass read, by kind
+    warnings: list[str] = []
     percent: float = 0.0
     rate: float | None = None
     eta_seconds: float | None = None
@@ -104,6 +116,7 @@ class Job(Progress):
     kind: JobKind
     paths: list[str] = []
     recursive: bool = True
+    repair: bool = False
     status: JobStatus
     estimate_seconds: float | None = None
     created_at: datetime
@@ -115,7 +128,7 @@ class Job(Progress):
 
     @property
     def request(self) -> JobRequest:
-        return JobRequest(kind=self.kind, paths=self.paths, recursive=self.recursive)
+        return JobRequest(kind=self.kind, paths=self.paths, recursive=self.recursive, repair=self.repair)
 
 
 class JobPage(BaseModel):
@@ -137,7 +150,8 @@ def merged(waiting: JobRequest, new: JobRequest) -> JobRequest:
     if new.only_dirty:
         return waiting
     kind = max(waiting.kind, new.kind, key=BREADTH.__getitem__)
-    if not waiting.paths or not new.paths:
-        return JobRequest(kind=kind)
+    repair = waiting.repair or new.repair
+    if repair or not waiting.paths or not new.paths:
+        return JobRequest(kind=kind, repair=repair)
     paths = list(dict.fromkeys([*waiting.paths, *new.paths]))
     return JobRequest(kind=kind, paths=paths, recursive=waiting.recursive or new.recursive)

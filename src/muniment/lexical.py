@@ -4,8 +4,12 @@ One process writes (under the project's ``writer.lock``), any number read. A com
 a reader sees all of the old ones or all of the new ones. Texts are stored here and nowhere else.
 """
 
+import json
+import logging
 import re
+import shutil
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,10 +36,23 @@ from muniment.errors import DiskFull, InvalidValue, LexicalIndexDamaged, WriterB
 from muniment.identifiers import WordCache, index_text, question_tokens
 from muniment.ranking import WEIGHTS, Weights, decayed, ordered
 
+log = logging.getLogger(__name__)
 MAX_QUESTION_TERMS: Final = 64
 MAX_GLOB: Final = 300
+SHORTEST_MERGE_SECONDS: Final = 1.0
+SMALLEST_HEAP_BYTES: Final = 15_000_000
+MERGE_SHARE: Final = 0.25  # of the time that the index was open for writing
+FULL_BYTES: Final = 1_000_000  # with less space than this a writer that died in silence has died of it
 CHUNKS_PER_FILE_WANTED: Final = 6  # chunks looked at for each file wanted: a file is judged by several of its chunks
 _ANALYZER: Final = "words"
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkWords:
+    """What is searched of a chunk, as stemmed tokens joined by spaces. Costs more than all the rest of adding it."""
+
+    body: str
+    names: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +65,10 @@ class LexicalChunk:
     start_line: int
     end_line: int
     symbol: str | None = None
-    defines: tuple[str, ...] = ()  # indexed, not given back
+    defines: tuple[str, ...] = ()
     language: str | None = None
     kind: str = "code"
+    words: ChunkWords | None = None  # made beforehand, else made of text and ``defines`` when it is added
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +125,7 @@ def _schema() -> Schema:
     builder.add_unsigned_field("start_line", stored=True)
     builder.add_unsigned_field("end_line", stored=True)
     builder.add_bytes_field("text", stored=True)
+    builder.add_bytes_field("defines", stored=True)
     for name in ("path", "symbol", "language", "kind"):
         builder.add_text_field(name, stored=True, tokenizer_name="raw", index_option="basic")
     for name in ("body", "path_words", "names"):
@@ -117,6 +136,10 @@ def _schema() -> Schema:
 _stem: Final = TextAnalyzerBuilder(Tokenizer.whitespace()).filter(Filter.stemmer("english")).build().analyze
 # stemmed once per distinct word: tantivy's own filter would stem every occurrence, for 60% more time in all
 _words: Final = WordCache(lambda tokens: " ".join(_stem(tokens)))
+
+
+def chunk_words(text: str, defines: Sequence[str]) -> ChunkWords:
+    return ChunkWords(index_text(text, _words), index_text(" ".join(defines), _words) if defines else "")
 
 
 def _file_key(path: str) -> int:
@@ -132,11 +155,16 @@ def _typed_errors(folder: Path) -> Iterator[None]:
         raise  # a ValueError too, but of the caller's: it must not look like damage, which wipes the index
     except ValueError as error:
         detail = str(error)
-        if "No space left" in detail or "StorageFull" in detail:
+        if "No space left" in detail or "StorageFull" in detail or _writer_starved(folder, detail):
             raise DiskFull(str(folder)) from error
         if "LockBusy" in detail:
             raise WriterBusy(folder.parent.name) from error
         raise LexicalIndexDamaged(str(folder), detail) from error
+
+
+def _writer_starved(folder: Path, detail: str) -> bool:
+    """Whether a writing thread has died, which does not say of what, while the disk is full."""
+    return "worker thread" in detail and folder.exists() and shutil.disk_usage(folder).free < FULL_BYTES
 
 
 def _open(folder: Path) -> Index:
@@ -155,6 +183,7 @@ def _chunk(document: Document) -> LexicalChunk:
         start_line=document.get_first("start_line") or 0,
         end_line=document.get_first("end_line") or 0,
         symbol=document.get_first("symbol"),
+        defines=tuple(bytes(document.get_first("defines") or b"").decode().split()),
         language=document.get_first("language"),
         kind=document.get_first("kind") or "code",
     )
@@ -169,6 +198,30 @@ def _chunks(searcher: Searcher, schema: Schema, chunk_ids: Sequence[int]) -> dic
     found.sort(key=lambda address: (address.segment_ord, address.doc))
     chunks = (_chunk(searcher.doc(address)) for address in found)
     return {chunk.chunk_id: chunk for chunk in chunks}
+
+
+def _ids(searcher: Searcher) -> list[int]:
+    if not searcher.num_docs:
+        return []
+    found = searcher.search(Query.all_query(), searcher.num_docs, count=False).hits
+    return [int(number or 0) for number in searcher.fast_field_values("id", [address for _, address in found])]
+
+
+def _beside_deleted(searcher: Searcher, wanted: int) -> list[int]:
+    if not searcher.num_docs:
+        return []
+    addresses: dict[int, list[DocAddress]] = {}
+    for _, address in searcher.search(Query.all_query(), searcher.num_docs, count=False).hits:
+        addresses.setdefault(address.segment_ord, []).append(address)
+    # numbers run through a segment; what is deleted behind its last chunk cannot be seen
+    gaps = {number: max(each.doc for each in living) + 1 - len(living) for number, living in addresses.items()}
+    picked: list[DocAddress] = []
+    for number in sorted(gaps, key=lambda number: gaps[number] / len(addresses[number]), reverse=True):
+        if wanted <= 0 or not gaps[number]:
+            break
+        wanted -= gaps[number]
+        picked += sorted(addresses[number], key=lambda address: address.doc)
+    return [int(chunk_id or 0) for chunk_id in searcher.fast_field_values("id", picked)]
 
 
 class LexicalWriter:
@@ -186,7 +239,9 @@ class LexicalWriter:
             self._writer = self._index.writer(heap_bytes, threads)
             self._writer.garbage_collect_files()
         self._schema = self._index.schema
+        self._opened = time.monotonic()
         self._closed = False
+        self._committed = False
 
     def __enter__(self) -> Self:
         return self
@@ -202,6 +257,11 @@ class LexicalWriter:
             for path in paths:
                 self._writer.delete_documents_by_term("path", path)
 
+    def delete_chunks(self, chunk_ids: Iterable[int]) -> None:
+        with _typed_errors(self.folder):
+            # by term it would look for a signed number, and find none
+            self._writer.delete_documents_by_query(Query.term_set_query(self._schema, "id", list(chunk_ids)))
+
     def delete_all(self) -> None:
         with _typed_errors(self.folder):
             self._writer.delete_all_documents()
@@ -212,6 +272,7 @@ class LexicalWriter:
             for chunk in chunks:
                 if chunk.path != path:
                     path, path_words, key = chunk.path, index_text(chunk.path, _words), _file_key(chunk.path)
+                words = chunk.words or chunk_words(chunk.text, chunk.defines)
                 document = Document()
                 document.add_unsigned("id", chunk.chunk_id)
                 document.add_unsigned("file", key)
@@ -220,20 +281,22 @@ class LexicalWriter:
                 document.add_unsigned("start_line", chunk.start_line)
                 document.add_unsigned("end_line", chunk.end_line)
                 document.add_bytes("text", chunk.text.encode("utf-8", "replace"))
-                document.add_text("body", index_text(chunk.text, _words))
+                document.add_text("body", words.body)
                 document.add_text("kind", chunk.kind)
                 if chunk.language:
                     document.add_text("language", chunk.language)
                 if chunk.symbol:
                     document.add_text("symbol", chunk.symbol)
-                if chunk.defines:
-                    document.add_text("names", index_text(" ".join(chunk.defines), _words))
+                if words.names:
+                    document.add_text("names", words.names)
+                    document.add_bytes("defines", " ".join(chunk.defines).encode("utf-8", "replace"))
                 self._writer.add_document(document)
 
     def commit(self) -> None:
         """Makes deletions and additions visible together, and durable."""
         with _typed_errors(self.folder):
             self._writer.commit()
+        self._committed = True
 
     def rollback(self) -> None:
         with _typed_errors(self.folder):
@@ -241,10 +304,32 @@ class LexicalWriter:
 
     def texts(self, chunk_ids: Sequence[int]) -> dict[int, str]:
         """Committed texts by id; unknown ids are left out."""
+        return {chunk_id: chunk.text for chunk_id, chunk in self.chunks(chunk_ids).items()}
+
+    def chunks(self, chunk_ids: Sequence[int]) -> dict[int, LexicalChunk]:
+        """Committed chunks by id with their texts; unknown ids are left out."""
         with _typed_errors(self.folder):
             self._index.reload()
-            found = _chunks(self._index.searcher(), self._schema, chunk_ids)
-        return {chunk_id: chunk.text for chunk_id, chunk in found.items()}
+            return _chunks(self._index.searcher(), self._schema, chunk_ids)
+
+    def ids(self) -> list[int]:
+        """The id of every committed chunk, in no order; more than once if it is there more than once."""
+        with _typed_errors(self.folder):
+            self._index.reload()
+            return _ids(self._index.searcher())
+
+    @property
+    def deleted_chunks(self) -> int:
+        """How many chunks still take space though they were deleted or replaced."""
+        meta = json.loads((self.folder / "meta.json").read_bytes())
+        return sum((segment["deletes"] or {}).get("num_deleted_docs", 0) for segment in meta["segments"])
+
+    def beside_deleted(self, spared: int) -> list[int]:
+        """Ids of the chunks that share a segment with deleted ones, worst segment first. Rewriting them frees the space
+        of all deleted chunks but about ``spared``."""
+        with _typed_errors(self.folder):
+            self._index.reload()
+            return _beside_deleted(self._index.searcher(), self.deleted_chunks - spared)
 
     @property
     def num_chunks(self) -> int:
@@ -253,14 +338,34 @@ class LexicalWriter:
             self._index.reload()
             return self._index.searcher().num_docs
 
-    def close(self, timeout: float = 3.0) -> None:
-        """Waits at most ``timeout`` seconds for merges: an abandoned merge costs space until the next one, no data."""
+    def close(self, timeout: float | None = None) -> None:
+        """Waits for merges, the longer the more was written: an abandoned one costs space until the next, no data."""
         if self._closed:
             return
         self._closed = True
-        merging = threading.Thread(target=self._writer.wait_merging_threads, name="lexical-merge", daemon=True)
+        if timeout is None:
+            timeout = max(SHORTEST_MERGE_SECONDS, (time.monotonic() - self._opened) * MERGE_SHARE)
+        merging = threading.Thread(target=self._merge, name="lexical-merge", daemon=True)
         merging.start()
         merging.join(timeout)
+        if self._committed and not merging.is_alive():
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Deletes the files of merged segments: the library spares what a searcher of its own has open."""
+        try:
+            self._index.reload()
+            writer = self._index.writer(SMALLEST_HEAP_BYTES, 1)
+            writer.garbage_collect_files()
+            writer.wait_merging_threads()
+        except ValueError as error:
+            log.warning("files in %s stay until the next pass: %s", self.folder, error)
+
+    def _merge(self) -> None:
+        try:
+            self._writer.wait_merging_threads()
+        except ValueError as error:
+            log.warning("merging in %s: %s", self.folder, error)
 
 
 class LexicalReader:
@@ -308,6 +413,11 @@ class LexicalReader:
 
     def texts(self, chunk_ids: Sequence[int]) -> dict[int, str]:
         return {chunk_id: chunk.text for chunk_id, chunk in self.chunks(chunk_ids).items()}
+
+    def ids(self) -> list[int]:
+        """The id of every chunk, in no order; more than once if it is there more than once."""
+        with _typed_errors(self.folder):
+            return _ids(self._searcher())
 
     def search(
         self,

@@ -16,6 +16,9 @@ class FileStamp:
     target: int = 0
     skipped: str | None = None  # why its content is not indexed
     error: str | None = None  # why its last reading failed; retried by every pass
+    by_lines: str | None = None  # why it was cut by lines although its language has a grammar
+    masked: int = 0  # secrets masked in its text
+    pushed: bool = False  # its text came by the API, not from the disk
 
 
 class Found(Protocol):
@@ -25,6 +28,8 @@ class Found(Protocol):
     def size(self) -> int: ...
     @property
     def mtime_ns(self) -> int: ...
+    @property
+    def wanted(self) -> bool: ...
 
 
 class Left(Protocol):
@@ -70,13 +75,14 @@ def plan(
     in_scope: Callable[[str], bool] = lambda _path: True,
     failing: Container[str] = (),
     unseen: Container[str] = (),
+    brought_back: Container[str] = (),
 ) -> Plan[F]:
     """``known`` is what the manifest has (at least of the scope), ``found`` and ``left`` what the scan saw in it.
 
     A known file in scope that the scan did not find leaves the index; files out of scope stay untouched, and so do
     files below a folder that could not be read: nothing is known of them, least of all that they are gone.
     ``failing`` are the reasons that count as failures, not as intended; ``unseen`` those that leave open whether the
-    file is still there, so that it stays too.
+    file is still there, so that it stays too; ``brought_back`` those that do not count for a file that a rule wants.
     """
     result: Plan[F] = Plan()
     seen: set[str] = set()
@@ -86,7 +92,8 @@ def plan(
             continue
         seen.add(file.path)
         stamp = known.get(file.path)
-        if stamp is not None and unchanged(stamp, file, target):
+        rejoins = stamp is not None and file.wanted and stamp.skipped in brought_back
+        if stamp is not None and not rejoins and unchanged(stamp, file, target):
             if stamp.skipped is None:
                 result.unchanged += 1
             else:

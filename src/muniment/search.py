@@ -6,7 +6,7 @@ Safe for threads. A part that is away makes the answer poorer and is named in it
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,12 +17,23 @@ from pydantic import BaseModel, Field
 
 from muniment.datafolder import DataFolder, ProjectFolder
 from muniment.embedding import Embedder, Vectors
-from muniment.errors import ChromaUnavailable, InvalidValue, LexicalIndexDamaged, VectorsMissing, VectorsTooSlow
+from muniment.errors import (
+    ChromaUnavailable,
+    EmbedderRefused,
+    EmbedderUnavailable,
+    InvalidValue,
+    LexicalIndexDamaged,
+    ModelGone,
+    ModelUnavailable,
+    VectorsMissing,
+    VectorsTooSlow,
+)
 from muniment.identifiers import question_tokens
 from muniment.languages import LANGUAGES, Kind, kind_of, language_of
 from muniment.lexical import LexicalChunk, LexicalReader, glob_pattern
-from muniment.manifest import ManifestReader
+from muniment.manifest import IndexMeta, ManifestReader
 from muniment.project import Project, absolute_path
+from muniment.pushed import PushedFiles
 from muniment.ranking import Candidate, rank
 from muniment.vectors import VectorHit, VectorStore
 
@@ -32,7 +43,12 @@ MAX_OPEN_PROJECTS: Final = 64
 FILES_RANKED: Final = 60  # at least so many files of each list are fused: demotion must be able to move files up
 SLOTS_ASKED: Final = 60
 VECTOR_PATIENCE: Final = 0.03  # seconds
+SERVER_PATIENCE: Final = 2.0  # seconds that a server may take to embed a question
 VECTOR_QUERIES: Final = 8  # at once; more wait, and give up when their patience ends
+VECTORS_AWAY: Final = (
+    ChromaUnavailable, VectorsMissing, VectorsTooSlow, EmbedderUnavailable, EmbedderRefused, ModelUnavailable, ModelGone
+)  # fmt: skip
+ForModel = Callable[[str, str | None], Embedder | None]
 SLOTS_ASKED_FILTERED: Final = 300  # the vector store cannot filter quickly, so more is asked and sifted here
 
 
@@ -140,6 +156,11 @@ class _OpenProjects:
         with self._lock:
             self._drop(project_id)
 
+    def keep_only(self, project_ids: Collection[str]) -> None:
+        with self._lock:
+            for project_id in self._open.keys() - set(project_ids):
+                self._drop(project_id)
+
     def _drop(self, project_id: str) -> None:
         opened = self._open.pop(project_id, None)
         if opened is not None:
@@ -163,9 +184,19 @@ class Search:
     """Searches the files of any project in the data folder."""
 
     def __init__(
-        self, folder: DataFolder, vectors: VectorStore, embedder: Embedder, patience: float = VECTOR_PATIENCE
+        self,
+        folder: DataFolder,
+        vectors: VectorStore,
+        embedder: Embedder,
+        patience: float = VECTOR_PATIENCE,
+        for_model: ForModel = lambda _name, _source: None,
     ) -> None:
-        """``patience``: seconds that the vectors may take; then the answer is by words alone, and says so."""
+        """``patience``: seconds that the vectors may take; then the answer is by words alone, and says so.
+
+        ``for_model``: the embedder of an index that another model made, and that answers until the new one is complete.
+        """
+        self._for_model = for_model
+        self._folder = folder
         self._projects = _OpenProjects(folder)
         self._vectors = vectors
         self._embedder = embedder
@@ -175,6 +206,14 @@ class Search:
     def close(self) -> None:
         self._asking.shutdown(wait=False, cancel_futures=True)
         self._projects.close()
+
+    def forget(self, project_id: str) -> None:
+        """Closes what is open of a project."""
+        self._projects.forget(project_id)
+
+    def keep_only(self, project_ids: Collection[str]) -> None:
+        """Closes what is open of every other project."""
+        self._projects.keep_only(project_ids)
 
     def search(
         self,
@@ -216,20 +255,26 @@ class Search:
         words = [Candidate(hit.path, hit.chunk_id, hit.kind, hit.score) for hit in found]
         meaning = None
         try:
-            meaning = self._by_meaning(opened.manifest, question, filters)
-        except (ChromaUnavailable, VectorsMissing, VectorsTooSlow) as error:
+            meaning = self._by_meaning(opened.manifest, project, question, filters)
+        except VECTORS_AWAY as error:
             degraded.append(str(error))
         chosen = rank(words, meaning, question_tokens(question))
         # a few more than wanted: a commit in between may have replaced some
         chunks = opened.lexical.chunks([chunk_id for chunk_id, _ in chosen[: limit + 5]])
         best = [(chunks[chunk_id], score) for chunk_id, score in chosen if chunk_id in chunks][:limit]
-        return SearchOutcome(results=_hits(opened.manifest, project, best), degraded=degraded)
+        pushed = PushedFiles(self._folder.project(project.id).pushed)
+        return SearchOutcome(results=_hits(opened.manifest, project, pushed, best), degraded=degraded)
 
-    def _by_meaning(self, manifest: ManifestReader | None, question: str, filters: Filters) -> list[Candidate] | None:
+    def _by_meaning(
+        self, manifest: ManifestReader | None, project: Project, question: str, filters: Filters
+    ) -> list[Candidate] | None:
         """None when no vectors were made yet, or the question holds no word that the embedder knows."""
-        collection = manifest.meta().collection if manifest is not None else None
-        vector = self._embedder.embed([question])[0]
-        if manifest is None or collection is None or not vector.any():
+        meta = manifest.meta() if manifest is not None else None
+        if manifest is None or meta is None or meta.collection is None:
+            return None
+        collection = meta.collection
+        vector = self._embedded(self._embedder_of(collection.removeprefix(f"{project.id}-"), meta), question)
+        if not vector.any():
             return None
         matches = filters.matcher()
         near = {hit.slot: hit for hit in self._nearest(collection, vector, matches is not None)}
@@ -240,6 +285,27 @@ class Search:
             if chunk.text_hash == near[chunk.slot].text_hash and (matches is None or matches(chunk.path))
         ]
         return sorted(candidates, key=lambda candidate: -candidate.score)
+
+    def _embedder_of(self, model: str, meta: IndexMeta) -> Embedder:
+        if model == self._embedder.name:
+            return self._embedder
+        other = self._for_model(model, meta.model_source)
+        if other is None:
+            raise ModelGone(model)
+        return other
+
+    def _embedded(self, embedder: Embedder, question: str) -> Vectors:
+        if embedder.source is None or "://" not in embedder.source:
+            made = embedder.embed([question])
+        else:
+            asked = self._asking.submit(embedder.embed, [question])
+            try:
+                made = asked.result(SERVER_PATIENCE)
+            except TimeoutError:
+                asked.cancel()
+                raise VectorsTooSlow(round(SERVER_PATIENCE * 1000)) from None
+        vector: Vectors = made[0]
+        return vector
 
     def _nearest(self, collection: str, vector: Vectors, filtered: bool) -> list[VectorHit]:
         # while a pass upserts, Chroma lets a query wait for all that was written: a second or more at times
@@ -261,8 +327,10 @@ def _check(question: str, limit: int) -> None:
         raise InvalidValue("limit", limit, f"it must lie between 1 and {MAX_LIMIT}")
 
 
-def _hits(manifest: ManifestReader | None, project: Project, best: list[tuple[LexicalChunk, float]]) -> list[SearchHit]:
-    stale = _stale(manifest, project, [chunk.path for chunk, _ in best])
+def _hits(
+    manifest: ManifestReader | None, project: Project, pushed: PushedFiles, best: list[tuple[LexicalChunk, float]]
+) -> list[SearchHit]:
+    stale = _stale(manifest, project, pushed, [chunk.path for chunk, _ in best])
     return [
         SearchHit(
             path=chunk.path,
@@ -279,21 +347,27 @@ def _hits(manifest: ManifestReader | None, project: Project, best: list[tuple[Le
     ]
 
 
-def _stale(manifest: ManifestReader | None, project: Project, paths: list[str]) -> set[str]:
+def _stale(manifest: ManifestReader | None, project: Project, pushed: PushedFiles, paths: list[str]) -> set[str]:
     """The paths whose file is gone, could not be read again, or has another size or time than when it was indexed."""
     indexed = manifest.files(paths) if manifest is not None else {}
     stale = set()
     for path in paths:
-        on_disk = absolute_path(path, project.watch_paths)
-        try:
-            now = on_disk.lstat() if on_disk is not None else None
-        except OSError:
-            now = None
+        now = _stamp(path, project, pushed)
         then = indexed.get(path)
         # what a file held before its last reading failed is kept, under the size and time of that attempt
-        if now is None or (
-            then is not None
-            and (then.error is not None or (then.size, then.mtime_ns) != (now.st_size, now.st_mtime_ns))
-        ):
+        if now is None or (then is not None and (then.error is not None or (then.size, then.mtime_ns) != now)):
             stale.add(path)
     return stale
+
+
+def _stamp(path: str, project: Project, pushed: PushedFiles) -> tuple[int, int] | None:
+    """Size and time of what the path stands for now: a pushed file hides the one on the disk."""
+    put = pushed.find(path)
+    if put is not None:
+        return put.size, put.sequence
+    on_disk = absolute_path(path, project.watch_paths)
+    try:
+        status = on_disk.lstat() if on_disk is not None else None
+    except OSError:
+        return None
+    return (status.st_size, status.st_mtime_ns) if status is not None else None

@@ -18,7 +18,7 @@ def connect(
     """Opens a database in autocommit mode with rows by name; write through ``immediate``.
 
     The connection may be used from any thread, by one at a time, but never in a forked child. ``create`` makes
-    the folder too; without it a missing database raises FileNotFoundError.
+    the folder too; without it a missing database raises FileNotFoundError. Raises DiskFull.
     """
     if create:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,13 +29,25 @@ def connect(
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         connection.row_factory = sqlite3.Row
-        _use_wal(connection)
-        connection.execute(f"PRAGMA synchronous={synchronous}")
-        connection.execute("PRAGMA foreign_keys=ON")
-    except sqlite3.Error:
+        with disk_full_named(path):
+            _use_wal(connection)
+            connection.execute(f"PRAGMA synchronous={synchronous}")
+            connection.execute("PRAGMA foreign_keys=ON")
+    except (sqlite3.Error, DiskFull):
         connection.close()
         raise
     return connection
+
+
+@contextmanager
+def disk_full_named(path: Path) -> Iterator[None]:
+    """Raises DiskFull for SQLite's own words for it."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", None) in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}:
+            raise DiskFull(str(path)) from error
+        raise
 
 
 @contextmanager

@@ -38,7 +38,8 @@ class LastReconcile(BaseModel):
 
 
 class IndexHeader(BaseModel):
-    """What every search answer says of the index it came from. ``as_of``: the last complete scan."""
+    """What every search answer says of the index it came from. ``as_of``: the last complete scan; ``warnings``: why it
+    found nothing to index."""
 
     state: IndexState
     lexical_percent: float
@@ -46,6 +47,7 @@ class IndexHeader(BaseModel):
     as_of: datetime | None
     commit: str | None
     pending_changes: int
+    warnings: list[str] = []
 
 
 class ProjectStatus(BaseModel):
@@ -61,6 +63,7 @@ class ProjectStatus(BaseModel):
     pending_changes: int
     watch: bool
     memories: int
+    warnings: list[str] = []
     job: Job | None
 
 
@@ -81,6 +84,12 @@ class _Snapshot:
     changed_at: datetime  # of the project's own folders and patterns
 
     @property
+    def warnings(self) -> list[str]:
+        """Those of the last scan, unless files have come since."""
+        come_since = self.counters.files_lexical > (self.meta.reconciled_files or 0)
+        return [] if come_since else self.meta.warnings
+
+    @property
     def outdated(self) -> bool:
         """Whether no plan was made yet for the folders and patterns that the project has now."""
         return self.meta.settings_of != self.changed_at
@@ -95,6 +104,9 @@ class _Snapshot:
 
     def percent(self, done: int) -> float:
         if self.counters.files_total == 0:
+            # a rule that hides everything, or a folder that nothing is mounted at, must not look complete
+            if self.warnings:
+                return 0.0
             return 100.0 if self.meta.scanned_at and not self.outdated else 0.0
         # rounding must never claim completeness: 22,000 of 22,001 files is not 100%
         share = min(1.0, done / self.counters.files_total)
@@ -133,6 +145,7 @@ class StatusReader:
             as_of=seen.meta.scanned_at,
             commit=seen.meta.commit,
             pending_changes=seen.dirty,
+            warnings=seen.warnings,
         )
 
     def project_status(self, project: Project) -> ProjectStatus:
@@ -165,6 +178,7 @@ class StatusReader:
             pending_changes=seen.dirty,
             watch=project.watch,
             memories=self._count_memories(project.id),
+            warnings=seen.warnings,
             job=seen.job,
         )
 

@@ -38,6 +38,8 @@ class HashedWordsEmbedder:
 
     def __init__(self, dimensions: int = 256, name: str = "hashed-words-1") -> None:
         self.name = name
+        self.source: str | None = None
+        self.batch_texts = 4_000
         self.dimensions = dimensions
         self.calls: list[list[str]] = []
 

@@ -5,7 +5,7 @@ No documents: Chroma's full-text trigrams would cost four times the time and sev
 
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar, cast
@@ -22,11 +22,17 @@ from chromadb.config import Settings as ChromaSettings
 from chromadb.errors import ChromaError, NotFoundError
 from numpy.typing import NDArray
 
-from muniment.errors import ChromaUnavailable, VectorsMissing
+from muniment.errors import ChromaUnavailable, DiskFull, VectorsMissing
 
 MAX_BATCH = 500  # a query waits while a batch is written: four short waits instead of a long one
 # While upserting and querying at once, the default buffer (100) and threshold (1,000) cost a third of the rate.
-HNSW: Final[CreateHNSWConfiguration] = {"space": "cosine", "batch_size": 2000, "sync_threshold": 20_000}
+HNSW: Final[CreateHNSWConfiguration] = {"space": "cosine", "batch_size": 2000}
+# Until a synchronisation Chroma keeps everything written in a log besides: a collection of 4,000 vectors would come to
+# four times its size. A query may have to wait for one, so a large collection has few of them.
+SYNC_SHARE: Final = 4  # of what a collection is expected to hold
+FEWEST_SYNCED: Final = 2_000
+MOST_SYNCED: Final = 20_000
+FULL_SIGNS: Final = ("disk is full", "No space left", "os error 28")
 REQUEST_SECONDS: Final = 60.0  # the longest upsert seen took 4 s
 T = TypeVar("T")
 
@@ -84,8 +90,10 @@ class VectorStore:
     def heartbeat(self) -> None:
         self._call(lambda: self._connect().heartbeat())
 
-    def ensure(self, name: str) -> bool:
-        """Makes the collection if it is missing; True when it was made."""
+    def ensure(self, name: str, expected: int = 0) -> bool:
+        """Makes the collection if it is missing, for about so many vectors; True when it was made."""
+        threshold = min(MOST_SYNCED, max(FEWEST_SYNCED, expected // SYNC_SHARE))
+        hnsw: CreateHNSWConfiguration = {**HNSW, "sync_threshold": threshold}
 
         def make() -> bool:
             client = self._connect()
@@ -94,22 +102,34 @@ class VectorStore:
                 return False
             except NotFoundError:
                 self._collections[name] = client.create_collection(
-                    name, configuration={"hnsw": HNSW}, embedding_function=None, get_or_create=True
+                    name, configuration={"hnsw": hnsw}, embedding_function=None, get_or_create=True
                 )
                 return True
 
         return self._call(make)
 
     def upsert(self, name: str, slots: Sequence[int], hashes: Sequence[bytes], vectors: NDArray[np.float32]) -> None:
-        """``vectors``: shape (len(slots), dimensions). Larger batches are sent in parts."""
+        """``vectors``: shape (len(slots), dimensions). Larger batches are sent in parts. Raises VectorsMissing
+        and DiskFull."""
         for start in range(0, len(slots), MAX_BATCH):
             part = slice(start, start + MAX_BATCH)
             ids = [str(slot) for slot in slots[part]]
             metadatas: list[Metadata] = [{"hash": text_hash.hex()} for text_hash in hashes[part]]
-            self._call(partial(self._upsert, name, ids, vectors[part], metadatas))
+            self._change(name, partial(self._upsert, name, ids, vectors[part], metadatas))
 
     def _upsert(self, name: str, ids: list[str], vectors: NDArray[np.float32], metadatas: list[Metadata]) -> None:
         self._collection(name).upsert(ids, embeddings=vectors, metadatas=metadatas)
+
+    def _change(self, name: str, action: Callable[[], None]) -> None:
+        try:
+            self._call(action)
+        except ChromaUnavailable as refused:
+            if any(sign in refused.text for sign in FULL_SIGNS):
+                raise DiskFull(self.url) from refused
+            raise
+        except NotFoundError:
+            self._collections.pop(name, None)
+            raise VectorsMissing(name) from None
 
     def query(self, name: str, vector: NDArray[np.float32], limit: int) -> list[VectorHit]:
         """The nearest slots, best first. Raises VectorsMissing when there is no such collection."""
@@ -136,6 +156,31 @@ class VectorStore:
         except NotFoundError:
             self._collections.pop(name, None)
             return set()
+
+    def hashes(self, name: str, slots: Sequence[int]) -> dict[int, bytes]:
+        """Of which text each of these slots holds the vector; slots without one are left out."""
+        ids = [str(slot) for slot in slots]
+        try:
+            found = self._call(lambda: self._collection(name).get(ids, include=["metadatas"])) if ids else None
+        except NotFoundError:
+            self._collections.pop(name, None)
+            found = None
+        if found is None:
+            return {}
+        metadatas = cast(list[dict[str, Any] | None], found["metadatas"] or [])
+        return {
+            int(slot): bytes.fromhex((metadata or {}).get("hash", ""))
+            for slot, metadata in zip(found["ids"], metadatas, strict=True)
+        }
+
+    def remove(self, name: str, slots: Iterable[int]) -> None:
+        """Not for routine: Chroma never gives the space back. Raises VectorsMissing."""
+        ids = [str(slot) for slot in slots]
+        for start in range(0, len(ids), MAX_BATCH):
+            self._change(name, partial(self._remove, name, ids[start : start + MAX_BATCH]))
+
+    def _remove(self, name: str, ids: list[str]) -> None:
+        self._collection(name).delete(ids)
 
     def count(self, name: str) -> int:
         try:

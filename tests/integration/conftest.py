@@ -1,5 +1,6 @@
 """Real servers: a Valkey and a Chroma per session, started when the first test asks for one."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,9 @@ from redis import Redis
 from muniment.process import spawn, stop_child
 from muniment.stack.children import chroma_child, valkey_child
 from muniment.stack.supervision import ChildSpec
+
+# modules that several test files share: pytest's importlib mode puts nothing on the path
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 def _wait_for(ready: Callable[[], bool], log: Path, seconds: float = 30.0) -> None:
@@ -59,3 +63,16 @@ def chroma_url() -> Iterator[str]:
         spec, url = chroma_child(folder / "chroma")
         for _ in _serving(spec, folder):
             yield url
+
+
+@pytest.fixture
+def bench(tmp_path, valkey_url, chroma_url):
+    """A small tree of ten sources and two documents, not indexed yet."""
+    from index_bench import Bench
+
+    bench = Bench(tmp_path, valkey_url, chroma_url)
+    for number in range(10):
+        bench.write(f"pkg/file{number}.py", f"def function_{number}():\n    return 'answer {number}'\n")
+    bench.write("README.md", "# Title\n\nIntroduction.\n\n## Usage\n\nCall it.\n")
+    bench.write("README.mdx", "# Another\n\nNot the same file.\n")
+    return bench

@@ -54,20 +54,21 @@ def make_project(tree, **fields) -> Project:
     )
 
 
-def make_job(kind=JobKind.RECONCILE, paths=(), job_id="job-1") -> Job:
+def make_job(kind=JobKind.RECONCILE, paths=(), job_id="job-1", repair=False) -> Job:
     return Job(
         id=job_id, project="demo", project_id="demo-abc234", kind=kind, paths=list(paths),
-        status=JobStatus.RUNNING, created_at=NOW,
+        repair=repair, status=JobStatus.RUNNING, created_at=NOW,
     )  # fmt: skip
 
 
-def make_tools(redis_url, chroma_url, batch_files=3, vectors=None, embedder=None) -> PassTools:
+def make_tools(redis_url, chroma_url, batch_files=3, vectors=None, embedder=None, helpers=0) -> PassTools:
     records = text_client(Redis.from_url(redis_url, decode_responses=True))
     return PassTools(
         dirty=DirtyPaths(records),
         vectors=vectors or VectorStore(chroma_url),
         embedder=embedder or HashedWordsEmbedder(32),
         limits=Limits(batch_files=batch_files, batch_chunks=8, max_file_bytes=100_000),
+        helpers=helpers,
         now=lambda: NOW,
     )
 
@@ -76,8 +77,17 @@ def main() -> None:
     given = json.loads(sys.argv[1])
     project = make_project(given["tree"], id=given["project_id"])
     control = KillAt(given["step"], given["nth"])
-    with open_index(ProjectFolder(Path(given["folder"])), project.id) as index:
-        run_pass(project, make_job(), index, make_tools(given["redis"], given["chroma"]), control)
+    tools = make_tools(
+        given["redis"],
+        given["chroma"],
+        batch_files=given.get("batch_files", 3),
+        embedder=HashedWordsEmbedder(32, given.get("model", "hashed-words-1")),
+        helpers=given.get("helpers", 0),
+    )
+    folder = ProjectFolder(Path(given["folder"]))
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with open_index(folder, project.id) as index:
+        run_pass(project, make_job(), index, tools, control)
 
 
 if __name__ == "__main__":

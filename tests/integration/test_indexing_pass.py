@@ -2,94 +2,20 @@
 
 import dataclasses
 import fcntl
-import importlib.util
-import json
 import os
-import secrets
 import shutil
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
+import pass_process as runner
 import pytest
 import redis
+from index_bench import Interfere
 
-from muniment.datafolder import ProjectFolder
-from muniment.errors import ChromaUnavailable, VectorsMissing, WriterBusy
-from muniment.indexing import Step, open_index, run_pass
+from muniment.errors import ChromaUnavailable, UnknownProject, VectorsMissing, WriterBusy
+from muniment.indexing import Step, open_index
 from muniment.jobs import JobKind
-from muniment.lexical import LexicalReader, LexicalWriter
-from muniment.manifest import ManifestReader
-from muniment.testing import HashedWordsEmbedder, render_index
+from muniment.lexical import LexicalWriter
 from muniment.vectors import VectorStore
-
-RUNNER = Path(__file__).with_name("pass_process.py")
-_spec = importlib.util.spec_from_file_location("pass_process", RUNNER)
-runner = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(runner)
-
-
-class Bench:
-    """A tree, an index folder and the means to run passes over them."""
-
-    def __init__(self, tmp_path, redis_url, chroma_url):
-        self.tree = tmp_path / "tree"
-        self.tree.mkdir()
-        self.redis_url, self.chroma_url = redis_url, chroma_url
-        self.project = runner.make_project(self.tree, id=f"demo-{secrets.token_hex(4)}")
-        self.folder = ProjectFolder(tmp_path / "projects" / self.project.id)
-        self.embedder = HashedWordsEmbedder(32)
-        self.tools = runner.make_tools(redis_url, chroma_url, embedder=self.embedder)
-        self.vectors = self.tools.vectors
-
-    def write(self, path, text):
-        target = self.tree / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(text if isinstance(text, bytes) else text.encode())
-
-    def run(self, kind=JobKind.RECONCILE, paths=(), job_id="job-1", control=None, tools=None):
-        control = control or runner.KillAt(None)
-        with open_index(self.folder, self.project.id) as index:
-            return run_pass(self.project, runner.make_job(kind, paths, job_id), index, tools or self.tools, control)
-
-    def run_in_a_process(self, step=None, nth=1):
-        given = {
-            "tree": str(self.tree), "folder": str(self.folder.path), "redis": self.redis_url,
-            "chroma": self.chroma_url, "step": step, "nth": nth, "project_id": self.project.id,
-        }  # fmt: skip
-        return subprocess.run([sys.executable, str(RUNNER), json.dumps(given)], check=False, timeout=60).returncode
-
-    def state(self):
-        return render_index(self.folder, self.vectors)
-
-    def find(self, question):
-        reader = LexicalReader.open(self.folder.lexical)
-        return [hit.path for hit in reader.search(question, 10, path_glob=None, language=None, kind=None)]
-
-    def meta(self):
-        reader = ManifestReader.open(self.folder.manifest)
-        try:
-            return reader.meta()
-        finally:
-            reader.close()
-
-    def counters(self):
-        reader = ManifestReader.open(self.folder.manifest)
-        try:
-            return reader.counters()
-        finally:
-            reader.close()
-
-
-@pytest.fixture
-def bench(tmp_path, valkey_url, chroma_url):
-    bench = Bench(tmp_path, valkey_url, chroma_url)
-    for number in range(10):
-        bench.write(f"pkg/file{number}.py", f"def function_{number}():\n    return 'answer {number}'\n")
-    bench.write("README.md", "# Title\n\nIntroduction.\n\n## Usage\n\nCall it.\n")
-    bench.write("README.mdx", "# Another\n\nNot the same file.\n")
-    return bench
 
 
 def test_every_file_is_found_and_counted_after_the_first_pass(bench):
@@ -231,7 +157,28 @@ def test_files_that_no_longer_match_the_patterns_leave(bench):
     assert bench.counters().files_total == bench.counters().files_lexical == 1
 
 
+def test_an_index_whose_folder_is_gone_is_not_made_again(bench):
+    with pytest.raises(UnknownProject, match=bench.project.id), open_index(bench.folder, bench.project.id):
+        pass
+    assert not bench.folder.path.exists()
+
+
+def test_a_lock_file_that_was_replaced_meanwhile_protects_nothing(bench, monkeypatch):
+    bench.run()
+    flock = fcntl.flock
+
+    def replaced(descriptor, operation):
+        flock(descriptor, operation)
+        bench.folder.writer_lock.unlink()
+        bench.folder.writer_lock.touch()
+
+    monkeypatch.setattr(fcntl, "flock", replaced)
+    with pytest.raises(WriterBusy), open_index(bench.folder, bench.project.id):
+        pass
+
+
 def test_a_second_writer_is_refused_while_one_works(bench):
+    bench.run()
     with (
         open_index(bench.folder, bench.project.id),
         pytest.raises(WriterBusy, match=bench.project.id),
@@ -320,20 +267,6 @@ def test_progress_never_goes_back(bench):
     assert done == sorted(done)
     assert percent == sorted(percent)
     assert {report.phase for report in control.reports} == {"scan", "lexical", "vectors", "finish"}
-
-
-class Interfere(runner.KillAt):
-    """Does something once at the given steps: ``{(step, nth): action}``."""
-
-    def __init__(self, actions):
-        super().__init__(None)
-        self.actions = actions
-
-    def reached(self, step):
-        super().reached(step)
-        action = self.actions.get((step, self.seen[step]))
-        if action:
-            action()
 
 
 def test_a_file_that_changes_and_comes_back_during_a_pass_is_indexed_as_it_is(bench):

@@ -166,11 +166,12 @@ async def test_a_tool_ends_when_its_caller_gives_up(
 ) -> None:
     project_with_a_running_job(gateway.services, tmp_path)
     readers = gateway.services.feed._readers
+    always = set(readers)  # the gateway's own
     async with connected(gateway.url, way, mode) as client:
         waiting = asyncio.create_task(client.call_tool("wait_for_index", {"project": "alpha"}))
-        await asyncio.to_thread(until, lambda: readers)
+        await asyncio.to_thread(until, lambda: readers - always)
         waiting.cancel()
-        await asyncio.to_thread(until, lambda: not readers)
+        await asyncio.to_thread(until, lambda: not readers - always)
         await client.list_tools()
 
 

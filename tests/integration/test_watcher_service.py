@@ -235,7 +235,7 @@ def test_two_projects_over_one_folder_are_both_told(service: Service, watched: P
 
 def test_a_removed_project_is_not_written_about(service: Service, watched: Project, until: Until):
     beta = service.project("beta")
-    service.store.remove(watched.id)
+    service.store.remove(watched.id, datetime.now(UTC))
     service.bus.publish(Event(type=EventType.PROJECT_REMOVED, at=datetime.now(UTC), project_id=watched.id))
     until(lambda: service.hears_of_edits(beta))
 

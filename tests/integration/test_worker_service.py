@@ -244,13 +244,14 @@ def test_a_lost_bell_is_rung_again(fleet, until):
     until(ended(fleet, job_id), 30)
 
 
-def test_a_job_of_a_project_that_is_gone_fails_with_the_reason(fleet, until):
+def test_a_job_of_a_project_that_is_gone_is_cancelled_and_leaves_nothing(fleet, until):
     project = fleet.project("alpha", 3)
-    fleet.projects.remove(project.id)
+    fleet.projects.remove(project.id, NOW)
     fleet.start()
     job_id = fleet.request(project)
-    until(ended(fleet, job_id, JobStatus.FAILED), 30)
-    assert fleet.queue.get(job_id).error.code == "unknown_project"
+    until(ended(fleet, job_id, JobStatus.CANCELLED), 30)
+    until(lambda: not fleet.queue.has_work(project.id) and fleet.leases.holder(project.id) is None, 30)
+    assert not fleet.folder.project(project.id).path.exists()
 
 
 def test_a_job_that_keeps_killing_its_worker_fails_with_what_to_do(fleet, until):
@@ -305,7 +306,8 @@ def test_a_project_that_was_changed_is_not_called_complete_before_it_was_looked_
     assert status.header(changed).lexical_percent < 100
     until(ended(fleet, fleet.request(changed)), 30)
     assert status.project_status(changed).up_to_date
-    assert status.header(changed).lexical_percent == 100  # of no file at all
+    assert status.header(changed).lexical_percent == 0  # of no file at all, and the header says why
+    assert "watch_patterns" in status.header(changed).warnings[0]
     widened, _ = fleet.projects.add_or_update(
         "alpha", watch_paths=None, watch_patterns=["*.py"], watch_exclude=None, watch=None, now=utc_now()
     )

@@ -1,9 +1,13 @@
 """The manifest's two checkpoints, its slots and its counters."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from muniment.errors import LeaseLost
-from muniment.manifest import FileUpdate, ManifestReader, ManifestWriter, NewChunk
+from muniment.manifest import FileUpdate, LeftOut, ManifestReader, ManifestWriter, NewChunk
+from muniment.manifest.guard import OtherFormat
 from muniment.planning import FileStamp
 
 
@@ -27,8 +31,8 @@ def put(manifest, path, *texts, stamp=None, removed=()):
 
 
 def embed_all(manifest):
-    pending = manifest.pending_slots(1000)
-    manifest.mark_embedded(pending)
+    pending = manifest.vectors.pending(1000)
+    manifest.vectors.mark_embedded(pending)
     return {item.slot for item in pending}
 
 
@@ -44,7 +48,7 @@ def test_a_file_counts_as_lexical_after_the_first_checkpoint_and_as_vector_after
 def test_identical_text_takes_one_slot_and_completes_every_file_that_holds_it(manifest):
     put(manifest, "a.py", "licence", "one")
     put(manifest, "b.py", "licence")
-    assert manifest.pending_count() == 2
+    assert manifest.vectors.pending_count() == 2
     embed_all(manifest)
     assert manifest.counters().files_vector == 2
 
@@ -53,7 +57,7 @@ def test_a_rename_costs_no_vector_work(manifest):
     put(manifest, "old.py", "one", "two")
     embed_all(manifest)
     put(manifest, "new.py", "one", "two", removed=["old.py"])
-    assert manifest.pending_count() == 0
+    assert manifest.vectors.pending_count() == 0
     assert manifest.counters().files_vector == 1
 
 
@@ -61,7 +65,7 @@ def test_shifted_lines_cost_no_vector_work(manifest):
     put(manifest, "a.py", "one", "two")
     embed_all(manifest)
     put(manifest, "a.py", "new", "one", "two")
-    assert manifest.pending_count() == 1
+    assert manifest.vectors.pending_count() == 1
 
 
 def test_a_freed_slot_is_taken_over_by_the_next_text(manifest):
@@ -69,7 +73,7 @@ def test_a_freed_slot_is_taken_over_by_the_next_text(manifest):
     slots = embed_all(manifest)
     put(manifest, "a.py", "two")
     put(manifest, "b.py", "three")
-    assert {item.slot for item in manifest.pending_slots(10)} >= slots
+    assert {item.slot for item in manifest.vectors.pending(10)} >= slots
 
 
 def test_a_text_that_comes_back_finds_its_vector_again(manifest):
@@ -77,16 +81,16 @@ def test_a_text_that_comes_back_finds_its_vector_again(manifest):
     embed_all(manifest)
     put(manifest, "a.py")
     put(manifest, "b.py", "one")
-    assert manifest.pending_count() == 0
+    assert manifest.vectors.pending_count() == 0
 
 
 def test_a_slot_taken_over_while_its_vector_was_in_flight_stays_pending(manifest):
     put(manifest, "a.py", "one")
-    in_flight = manifest.pending_slots(10)
+    in_flight = manifest.vectors.pending(10)
     put(manifest, "a.py")  # frees the slot
     put(manifest, "b.py", "two")  # takes it over
-    manifest.mark_embedded(in_flight)
-    assert [item.slot for item in manifest.pending_slots(10)] == [in_flight[0].slot]
+    manifest.vectors.mark_embedded(in_flight)
+    assert [item.slot for item in manifest.vectors.pending(10)] == [in_flight[0].slot]
     assert manifest.counters().files_vector == 1  # a.py, which is empty now
 
 
@@ -100,7 +104,8 @@ def test_a_removed_file_leaves_no_chunk_and_no_counted_file(manifest):
     put(manifest, "a.py", "one")
     manifest.begin_batch(["a.py"], 0)
     manifest.commit_batch([], ["a.py"])
-    assert (manifest.counters().files_lexical, manifest.counters().chunks, manifest.pending_count()) == (0, 0, 0)
+    assert (manifest.counters().files_lexical, manifest.counters().chunks) == (0, 0)
+    assert manifest.vectors.pending_count() == 0
 
 
 def test_only_a_new_stamp_keeps_the_chunks(manifest):
@@ -154,20 +159,121 @@ def test_an_orderly_end_is_remembered(path):
 def test_lost_vectors_are_pending_again(manifest):
     put(manifest, "a.py", "one", "two")
     slots = embed_all(manifest)
-    manifest.forget_vectors([min(slots)])
-    assert manifest.pending_count() == 1
+    manifest.vectors.forget([min(slots)])
+    assert manifest.vectors.pending_count() == 1
     assert manifest.counters().files_vector == 0
     embed_all(manifest)
     assert manifest.counters().files_vector == 1
 
 
-def test_another_collection_makes_every_vector_pending(manifest):
-    manifest.use_collection("one")
+def test_the_first_collection_is_the_active_one_at_once(manifest):
+    assert manifest.vectors.fill("one")
+    put(manifest, "a.py", "one")
+    assert manifest.meta().collection == "one"
+    assert not manifest.vectors.fill("one")
+
+
+def test_another_model_is_filled_beside_the_active_collection_and_then_takes_its_place(manifest):
+    manifest.vectors.fill("one")
+    put(manifest, "a.py", "one", "two")
+    embed_all(manifest)
+    assert manifest.vectors.fill("two", "/models/two")
+    assert (manifest.meta().collection, manifest.meta().building) == ("one", "two")
+    assert manifest.vectors.pending_count() == 2
+    assert manifest.counters().files_vector == 1  # the active collection still answers
+    embed_all(manifest)
+    assert manifest.meta().collection == "one"
+    assert manifest.vectors.abandoned() == []
+    assert manifest.vectors.swap()
+    assert (manifest.meta().collection, manifest.meta().building) == ("two", None)
+    assert manifest.meta().model_source == "/models/two"
+    assert manifest.counters().files_vector == 1
+    assert manifest.vectors.abandoned() == ["one"]
+    manifest.vectors.dropped("one")
+    assert manifest.vectors.abandoned() == []
+
+
+def test_a_text_that_came_while_another_model_was_filled_is_pending_in_the_active_collection_until_the_swap(manifest):
+    manifest.vectors.fill("one")
     put(manifest, "a.py", "one")
     embed_all(manifest)
-    assert not manifest.use_collection("one")
-    assert manifest.use_collection("two")
-    assert (manifest.pending_count(), manifest.counters().files_vector) == (1, 0)
+    manifest.vectors.fill("two")
+    put(manifest, "b.py", "new")
+    embed_all(manifest)
+    assert manifest.counters().files_vector == 1
+    manifest.vectors.swap()
+    assert manifest.counters().files_vector == 2
+
+
+def test_filling_another_collection_goes_on_where_it_was(manifest):
+    manifest.vectors.fill("one")
+    put(manifest, "a.py", "one", "two")
+    embed_all(manifest)
+    manifest.vectors.fill("two")
+    manifest.vectors.mark_embedded(manifest.vectors.pending(1))
+    assert not manifest.vectors.fill("two")
+    assert manifest.vectors.pending_count() == 1
+
+
+def test_going_back_to_the_active_model_gives_up_what_was_filled_beside_it(manifest):
+    manifest.vectors.fill("one")
+    put(manifest, "a.py", "one", "two")
+    embed_all(manifest)
+    manifest.vectors.fill("two")
+    manifest.vectors.mark_embedded(manifest.vectors.pending(1))
+    assert not manifest.vectors.fill("one")
+    assert (manifest.vectors.pending_count(), manifest.vectors.abandoned()) == (0, ["two"])
+    assert not manifest.vectors.swap()
+    assert manifest.vectors.fill("two")
+    assert manifest.vectors.pending_count() == 2
+
+
+def test_a_third_model_finds_nothing_that_was_filled_for_the_second(manifest):
+    manifest.vectors.fill("one")
+    put(manifest, "a.py", "one", "two")
+    embed_all(manifest)
+    manifest.vectors.fill("two")
+    embed_all(manifest)
+    assert manifest.vectors.fill("three")
+    assert manifest.vectors.pending_count() == 2
+    assert manifest.vectors.abandoned() == ["two"]
+
+
+def test_a_collection_that_holds_nothing_is_not_worth_keeping_for_answers(manifest):
+    manifest.vectors.fill("one")
+    put(manifest, "a.py", "one")
+    assert manifest.vectors.fill("two")
+    assert (manifest.meta().collection, manifest.meta().building) == ("two", None)
+
+
+def test_other_content_versions_raise_the_target_of_every_file_once(manifest):
+    assert manifest.content_target("cut 1") == 0
+    assert not manifest.meta().incomplete
+    assert manifest.content_target("cut 2") == 1
+    assert manifest.meta().incomplete  # a job for a part of the tree has a reconcile follow it
+    assert manifest.content_target("cut 2") == 1
+    assert manifest.begin_reindex("job-1") == 2
+    assert manifest.content_target("cut 2") == 1
+
+
+def test_a_manifest_of_another_format_is_refused(path):
+    ManifestWriter(path, "p").close(clean=True)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE meta SET value = 1 WHERE key = 'schema'")
+    with pytest.raises(OtherFormat, match="schema 1"):
+        ManifestWriter(path, "p")
+
+
+def left_out(manifest):
+    return {tuple(row) for row in manifest._left_out(None)}
+
+
+def test_what_a_scan_left_out_is_kept_by_name_until_the_next_scan_of_the_same_place(manifest):
+    manifest.note_left_out([LeftOut("a/big.bin", "oversized", False), LeftOut("b/locked", "unreadable", True)])
+    manifest.note_left_out([LeftOut("a/link", "symlink", False)], ["a"])
+    assert left_out(manifest) == {("a/link", "symlink", 0), ("b/locked", "unreadable", 1)}
+    manifest.note_left_out([], None)
+    assert left_out(manifest) == set()
 
 
 def test_a_resumed_reindex_keeps_its_target(manifest):
@@ -190,7 +296,7 @@ def test_a_reader_finds_nothing_before_the_first_writer(path):
 def test_a_reader_in_another_connection_sees_what_was_committed(manifest, path):
     reader = ManifestReader.open(path)
     put(manifest, "a.py", "one")
-    slot = manifest.pending_slots(1)[0].slot
+    slot = manifest.vectors.pending(1)[0].slot
     (chunk,) = reader.slot_chunks([slot])
     assert (chunk.path, chunk.start_line, chunk.text_hash) == ("a.py", 1, b"one".ljust(16))
     assert reader.files(["a.py", "b.py"]).keys() == {"a.py"}

@@ -12,6 +12,7 @@ class File:
     path: str
     size: int = 10
     mtime_ns: int = 1
+    wanted: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,3 +115,11 @@ def test_a_file_that_could_not_even_be_looked_at_stays():
     result = plan(KNOWN, [File("b.py")], [Left("a.py", "unreadable")], failing={"unreadable"}, unseen={"unreadable"})
     assert result.to_remove == []
     assert [left.path for left in result.failed] == ["a.py"]
+
+
+def test_a_skipped_file_that_a_rule_brings_back_is_read_though_it_did_not_change():
+    known = {"api.pb.go": FileStamp(10, 1, skipped="generated"), "logo.png": FileStamp(10, 1, skipped="binary")}
+    found = [File("api.pb.go", wanted=True), File("logo.png", wanted=True)]
+    result = plan(known, found, [], brought_back={"generated"})
+    assert [file.path for file in result.to_read] == ["api.pb.go"]
+    assert (result.growth, result.skipped) == (1, {"binary": 1})

@@ -2,7 +2,7 @@
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -24,8 +24,8 @@ from muniment.testing import HashedWordsEmbedder
 from muniment.vectors import VectorHit, VectorStore
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
-COLLECTION = "demo-1"
 EMBEDDER = HashedWordsEmbedder()
+COLLECTION = f"demo-abc123-{EMBEDDER.name}"
 
 
 class ExactVectors:
@@ -85,12 +85,12 @@ class Tree:
 
     def _embed(self, manifest: ManifestWriter) -> None:
         folder = self.data.project(self.project.id)
-        pending = manifest.pending_slots(1000)
+        pending = manifest.vectors.pending(1000)
         with LexicalWriter(folder.lexical) as writer:
             texts = writer.texts([slot.chunk_id for slot in pending])
         for slot in pending:
             self.vectors.rows[slot.slot] = (slot.text_hash, EMBEDDER.embed([texts[slot.chunk_id]])[0])
-        manifest.mark_embedded(pending)
+        manifest.vectors.mark_embedded(pending)
         manifest.set_meta(collection=COLLECTION)
 
 
@@ -289,3 +289,49 @@ def test_vectors_that_take_too_long_leave_an_answer_by_words_that_says_so(tree: 
     assert [hit.path for hit in outcome.results] == ["lease.py"]
     assert len(outcome.degraded) == 1
     assert "10 ms" in outcome.degraded[0]
+
+
+def asking_with(tree: Tree, embedder: HashedWordsEmbedder, **models: HashedWordsEmbedder) -> Search:
+    known = {model.name: model for model in models.values()}
+    store = cast(VectorStore, tree.vectors)
+    return Search(tree.data, store, embedder, patience=10.0, for_model=lambda name, _source: known.get(name))
+
+
+def test_an_index_of_another_model_is_asked_with_that_model(tree: Tree) -> None:
+    tree.index({"lease.py": "take the lease", "queue.py": "ring the bell"})
+    search = asking_with(tree, HashedWordsEmbedder(name="newer"), old=EMBEDDER)
+    outcome = search.search(tree.project, "lease")
+    search.close()
+    assert (outcome.degraded, tree.vectors.queries) == ([], 1)
+
+
+def test_an_index_of_a_model_that_is_gone_answers_by_words_and_says_so(tree: Tree) -> None:
+    tree.index({"lease.py": "take the lease"})
+    search = asking_with(tree, HashedWordsEmbedder(name="newer"))
+    outcome = search.search(tree.project, "lease")
+    search.close()
+    assert [hit.path for hit in outcome.results] == ["lease.py"]
+    assert EMBEDDER.name in outcome.degraded[0]
+    assert tree.vectors.queries == 0
+
+
+def test_a_server_that_makes_no_vector_in_time_leaves_an_answer_by_words(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree.index({"lease.py": "take the lease"})
+    released = threading.Event()
+
+    class Slow(HashedWordsEmbedder):
+        def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            released.wait(30)
+            return super().embed(texts)
+
+    slow = Slow()
+    slow.source = "http://embedder:8080/v1"
+    monkeypatch.setattr("muniment.search.SERVER_PATIENCE", 0.01)
+    search = asking_with(tree, slow)
+    outcome = search.search(tree.project, "lease")
+    released.set()
+    search.close()
+    assert [hit.path for hit in outcome.results] == ["lease.py"]
+    assert outcome.degraded

@@ -1,19 +1,19 @@
-"""Reads files into bounded batches: text, chunks and hashes, ready for both stores."""
+"""Gathers parsed files into bounded batches: what one checkpoint writes to both stores."""
 
-import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
-from muniment.chunking import Chunk, chunk_file
 from muniment.jobs import FileFailure
 from muniment.languages import kind_of, language_of
 from muniment.lexical import LexicalChunk
 from muniment.manifest import FileUpdate, NewChunk
+from muniment.parsing import HelperPool, ParsedChunk, ParsedFile, ReadRequest, parse_file
 from muniment.planning import FileStamp
-from muniment.scanning import FAILURES, FoundFile, SkippedFile, SkipReason, read_text
+from muniment.scanning import FAILURES, FoundFile, SkipReason
 
-HASH_BYTES = 16
+POLL_SECONDS = 0.2  # how often a pass that waits for a helper asks whether it has to stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,12 @@ class BatchLimits:
 class Batch:
     """What one checkpoint writes. Chunk ids are relative until ``numbered``."""
 
-    updates: list[tuple[str, FileStamp, list[Chunk] | None]] = field(default_factory=list)
+    updates: list[tuple[str, FileStamp, list[ParsedChunk] | None]] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
-    skipped: list[tuple[str, str]] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
     failures: list[FileFailure] = field(default_factory=list)
+    by_lines: Counter[str] = field(default_factory=Counter)
+    masked: Counter[str] = field(default_factory=Counter)
     chunk_count: int = 0
     files: int = 0
     last_file: str | None = None
@@ -51,12 +53,13 @@ class Batch:
                 continue
             language, kind = language_of(path), kind_of(path).value
             new: list[NewChunk] = []
-            for chunk in chunks:
-                new.append(NewChunk(next_id, chunk.start_line, chunk.end_line, chunk.symbol, text_hash(chunk.text)))
+            for parsed in chunks:
+                chunk = parsed.chunk
+                new.append(NewChunk(next_id, chunk.start_line, chunk.end_line, chunk.symbol, parsed.text_hash))
                 documents.append(
                     LexicalChunk(
                         next_id, path, chunk.text, chunk.start_line, chunk.end_line,
-                        chunk.symbol, chunk.defines, language, kind,
+                        chunk.symbol, chunk.defines, language, kind, parsed.words,
                     )
                 )  # fmt: skip
                 next_id += 1
@@ -64,58 +67,107 @@ class Batch:
         return rows, documents
 
 
-def text_hash(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=HASH_BYTES).digest()
-
-
 class BatchReader:
-    """Turns a plan's files into batches. ``known`` are the stamps that the plan was made from."""
+    """Turns a plan's files into batches: the first one here, the rest in helper processes if there are any.
 
-    def __init__(self, max_file_bytes: int, target: int, clock: Callable[[], float] = time.monotonic) -> None:
+    ``known`` are the stamps that the plan was made from; ``check`` raises when the pass has to stop.
+    """
+
+    def __init__(
+        self,
+        max_file_bytes: int,
+        target: int,
+        known: Mapping[str, FileStamp],
+        check: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._max_file_bytes = max_file_bytes
         self._target = target
+        self._known = known
+        self._check = check
         self._clock = clock
+        self._pool: HelperPool | None = None
+        self._outrun: set[str] = set()
 
     def batches(
-        self, files: Iterable[FoundFile], known: dict[str, FileStamp], limits: Iterator[BatchLimits]
+        self, files: Iterable[FoundFile], limits: Iterator[BatchLimits], pool: HelperPool | None = None
     ) -> Iterator[Batch]:
         """Each batch ends at the first of its limits; ``limits`` is asked anew for each."""
+        requests = (self._request(file) for file in files)
         batch, limit, started = Batch(), next(limits), self._clock()
-        for file in files:
-            self._read(file, known.get(file.path), batch)
+        parsed = self._here(requests)
+        while (item := next(parsed, None)) is not None:
+            self._add(item, batch)
             full = batch.files >= limit.files or batch.chunk_count >= limit.chunks
             if full or self._clock() - started >= limit.seconds:
                 yield batch
                 batch, limit, started = Batch(), next(limits), self._clock()
+                if pool is not None and self._pool is None:
+                    self._pool = pool
+                    parsed = self._by_helpers(pool, requests)
         if batch.files:
             yield batch
 
-    def _read(self, file: FoundFile, known: FileStamp | None, batch: Batch) -> None:
-        batch.files += 1
-        batch.last_file = file.path
-        content = read_text(file, self._max_file_bytes)
-        if isinstance(content, SkippedFile):
-            self._leave_out(file, known, content.reason, batch)
-            return
-        stamp = FileStamp(content.size, content.mtime_ns, content.content_hash, self._target)
-        if known and known.content_hash == content.content_hash and known.target >= self._target and not known.skipped:
-            batch.updates.append((file.path, stamp, None))
-            return
-        chunks = chunk_file(file.path, content.text)
-        batch.updates.append((file.path, stamp, chunks))
-        batch.chunk_count += len(chunks)
+    def outrun(self, touched: Callable[[str], bool]) -> None:
+        """These files were indexed meanwhile, in a newer state: what helpers have read of them must not come after."""
+        if self._pool is not None:
+            self._outrun.update(item.file.path for item in self._pool.flying() if touched(item.file.path))
 
-    def _leave_out(self, file: FoundFile, known: FileStamp | None, reason: SkipReason, batch: Batch) -> None:
+    def _request(self, file: FoundFile) -> ReadRequest:
+        known = self._known.get(file.path)
+        current = known is not None and known.target >= self._target and not known.skipped
+        return ReadRequest(file, known.content_hash if known and current else None)
+
+    def _here(self, requests: Iterable[ReadRequest]) -> Iterator[ParsedFile]:
+        for request in requests:
+            yield parse_file(request, self._max_file_bytes)
+
+    def _by_helpers(self, pool: HelperPool, requests: Iterable[ReadRequest]) -> Iterator[ParsedFile]:
+        for _, future in pool.parse(requests):
+            while True:
+                self._check()
+                try:
+                    group = future.result(POLL_SECONDS)
+                    break
+                except TimeoutError:
+                    continue
+            for parsed in group:
+                if parsed.path in self._outrun:
+                    self._outrun.discard(parsed.path)
+                else:
+                    yield parsed
+
+    def _add(self, parsed: ParsedFile, batch: Batch) -> None:
+        batch.files += 1
+        batch.last_file = parsed.path
+        if parsed.left_out is not None:
+            self._leave_out(parsed, parsed.left_out, batch)
+            return
+        stamp = FileStamp(
+            parsed.size, parsed.mtime_ns, parsed.content_hash, self._target, None, None,
+            parsed.by_lines, sum(parsed.masked.values()), parsed.pushed,
+        )  # fmt: skip
+        if parsed.chunks is None:
+            known = self._known[parsed.path]
+            stamp = replace(stamp, by_lines=known.by_lines, masked=known.masked)
+        else:
+            batch.chunk_count += len(parsed.chunks)
+            batch.masked.update(parsed.masked)
+            batch.by_lines.update([parsed.by_lines] if parsed.by_lines else [])
+        batch.updates.append((parsed.path, stamp, parsed.chunks))
+
+    def _leave_out(self, parsed: ParsedFile, reason: SkipReason, batch: Batch) -> None:
+        stamp = FileStamp(parsed.size, parsed.mtime_ns, None, self._target, pushed=parsed.pushed)
         if reason == SkipReason.VANISHED:
-            batch.removed.append(file.path)
-            batch.skipped.append((file.path, reason))
+            batch.removed.append(parsed.path)
+            batch.skipped[reason] += 1
         elif reason in FAILURES:
             # what is indexed of it goes on answering; the next pass tries again
+            known = self._known.get(parsed.path)
             kept = known.content_hash if known else None
-            stamp = FileStamp(file.size, file.mtime_ns, kept, self._target, error=reason)
-            batch.updates.append((file.path, stamp, None if kept else []))
-            batch.failures.append(FileFailure(path=file.path, reason=reason))
+            stamp = replace(stamp, content_hash=kept, error=reason)
+            batch.updates.append((parsed.path, stamp, None if kept else []))
+            batch.failures.append(FileFailure(path=parsed.path, reason=reason))
         else:
-            stamp = FileStamp(file.size, file.mtime_ns, None, self._target, skipped=reason)
-            batch.updates.append((file.path, stamp, []))
-            batch.skipped.append((file.path, reason))
+            batch.updates.append((parsed.path, replace(stamp, skipped=reason), []))
+            batch.skipped[reason] += 1

@@ -12,9 +12,11 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from muniment.datafolder import ProjectFolder
-from muniment.errors import LexicalIndexDamaged, WriterBusy
+from muniment.errors import LexicalIndexDamaged, UnknownProject, WriterBusy
+from muniment.indexing.mending import mend
 from muniment.lexical import LexicalWriter
 from muniment.manifest import ManifestWriter
 
@@ -26,6 +28,7 @@ LEXICAL_HEAP_BYTES = 96_000_000
 class OpenIndex:
     """``after_crash``: the last writer did not end in order, so the vectors have to be compared with the manifest."""
 
+    folder: ProjectFolder
     manifest: ManifestWriter
     lexical: LexicalWriter
     after_crash: bool
@@ -33,20 +36,21 @@ class OpenIndex:
 
 @contextmanager
 def open_index(folder: ProjectFolder, project_id: str) -> Iterator[OpenIndex]:
-    """Raises WriterBusy when another process, on this host, writes this index."""
-    folder.path.mkdir(parents=True, exist_ok=True)
+    """Raises WriterBusy when another process, on this host, writes this index, and UnknownProject when the project's
+    folder is gone: whoever makes it has seen to it that the project is still there.
+    """
     with _locked(folder, project_id):
         index = _open_stores(folder, project_id)
         _repair_interrupted(index)
         if index.lexical.num_chunks != index.manifest.counters().chunks:
-            # a restored or partly lost store: one of the two describes another index
-            log.warning("the stores of %s disagree: its index is built anew", project_id)
-            _close(index, clean=False)
-            _wipe(folder)
-            index = _open_stores(folder, project_id)
+            # a restored or partly lost store: what both hold alike stays, the rest is read again
+            log.warning("the stores of %s disagree", project_id)
+            mend(index.manifest, index.lexical)
         clean = False
         try:
             yield index
+            if not folder.manifest.exists():
+                raise LexicalIndexDamaged(str(folder.path), "it was deleted while it was written")
             clean = True
         finally:
             _close(index, clean=clean)
@@ -59,21 +63,34 @@ def _close(index: OpenIndex, *, clean: bool) -> None:
 
 @contextmanager
 def _locked(folder: ProjectFolder, project_id: str) -> Iterator[None]:
-    descriptor = os.open(folder.writer_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(folder.writer_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        raise UnknownProject(project_id, []) from None
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise WriterBusy(project_id) from None
+        if not _is_at(descriptor, folder.writer_lock):  # the folder was taken away, or replaced, in between
+            raise WriterBusy(project_id)
         yield
     finally:
         os.close(descriptor)
 
 
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
 def _open_stores(folder: ProjectFolder, project_id: str) -> OpenIndex:
-    """Manifest and lexical index describe each other: when one is damaged or gone, both are built anew."""
-    had_manifest = folder.manifest.exists()
-    if had_manifest != folder.lexical.exists():
+    """Without its manifest an index is built anew. Without its lexical index the manifest still knows which vectors are
+    made: the files are read again, and nothing of them is embedded that was before.
+    """
+    if not folder.manifest.exists():
         _wipe(folder)
     try:
         manifest = ManifestWriter(folder.manifest, project_id)
@@ -85,11 +102,9 @@ def _open_stores(folder: ProjectFolder, project_id: str) -> OpenIndex:
     try:
         lexical = LexicalWriter(folder.lexical, LEXICAL_HEAP_BYTES)
     except LexicalIndexDamaged:
-        manifest.close(clean=False)
-        _wipe(folder)
-        manifest = ManifestWriter(folder.manifest, project_id)
+        shutil.rmtree(folder.lexical)
         lexical = LexicalWriter(folder.lexical, LEXICAL_HEAP_BYTES)
-    return OpenIndex(manifest, lexical, after_crash=not manifest.clean)
+    return OpenIndex(folder, manifest, lexical, after_crash=not manifest.clean)
 
 
 def _wipe(folder: ProjectFolder) -> None:

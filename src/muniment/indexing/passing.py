@@ -4,58 +4,50 @@ At every batch: the control is asked whether to go on, dirty paths are taken fir
 told. Whatever stops a pass, the next one plans anew from the manifest and repeats at most the open batch of each stage.
 """
 
+import json
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
-from typing import Protocol
+from pathlib import Path
 
 from muniment.dirty import DirtyPaths
 from muniment.embedding import Embedder
 from muniment.indexing.batches import Batch, BatchLimits, BatchReader
+from muniment.indexing.compacting import compact
+from muniment.indexing.control import Control, Step
 from muniment.indexing.git_head import head_commit
+from muniment.indexing.mending import mend
 from muniment.indexing.opening import OpenIndex
 from muniment.indexing.progress import ProgressMeter
+from muniment.indexing.sources import Sources
 from muniment.indexing.vector_stage import VectorStage
 from muniment.jobs import FileFailure, Job, JobKind, Phase, Progress
+from muniment.manifest import LeftOut
 from muniment.manifest.writer import REREAD
+from muniment.parsing import CONTENT_VERSION, HelperPool
 from muniment.planning import FileStamp, Plan, plan, scope
-from muniment.project import Project
+from muniment.project import Project, root_labels
+from muniment.pushed import PushedFiles
 from muniment.redis_client import REDIS_ERRORS
-from muniment.scanning import FAILURES, UNSEEN, FoundFile, Scanner, SkippedFile
+from muniment.scanning import (
+    BROUGHT_BACK,
+    FAILURES,
+    UNSEEN,
+    FoundFile,
+    Scanner,
+    SkippedFile,
+    all_skipped,
+    away,
+    scan_warnings,
+)
 from muniment.vectors import VectorStore
 
 log = logging.getLogger(__name__)
 DIRTY_BATCH = 500
-
-
-class Step(StrEnum):
-    """Named places between two effects, where a test can stop or kill a pass."""
-
-    PLANNED = "planned"
-    BATCH_READ = "batch_read"
-    BATCH_NOTED = "batch_noted"
-    LEXICAL_COMMITTED = "lexical_committed"
-    MANIFEST_COMMITTED = "manifest_committed"
-    VECTORS_MARKED = "vectors_marked"
-    FINISHED = "finished"
-
-
-class Control(Protocol):
-    """Who may stop a pass, and who hears of it."""
-
-    def check(self) -> None:
-        """Raises when the pass has to stop: lease lost, shutdown."""
-
-    def pause(self, seconds: float) -> None:
-        """Waits, but no longer than until the pass has to stop."""
-
-    def report(self, progress: Progress) -> None: ...
-
-    def reached(self, step: Step) -> None: ...
+HELPED_FILES = 400  # from so many files on, starting helpers costs less than they save
 
 
 @dataclass(frozen=True)
@@ -73,8 +65,10 @@ class PassTools:
     vectors: VectorStore
     embedder: Embedder
     limits: Limits
+    helpers: int  # processes that read and cut beside the one that writes; 0: it does all by itself
     now: Callable[[], datetime]
     clock: Callable[[], float] = time.monotonic
+    rule_cache: Path | None = None  # where helpers find the compiled rules of the masking
 
 
 def run_pass(project: Project, job: Job, index: OpenIndex, tools: PassTools, control: Control) -> Progress:
@@ -86,19 +80,31 @@ class _Pass:
     def __init__(self, project: Project, job: Job, index: OpenIndex, tools: PassTools, control: Control) -> None:
         self._project, self._job, self._index, self._tools, self._control = project, job, index, tools, control
         self._meter = ProgressMeter(control.report, tools.clock)
+        known_roots = index.manifest.meta().roots
+        labels = {label: str(path) for label, path in root_labels(project.watch_paths).items()}
         self._scanner = Scanner(
-            project.watch_paths, project.watch_patterns, project.watch_exclude, tools.limits.max_file_bytes
+            project.watch_paths,
+            project.watch_patterns,
+            project.watch_exclude,
+            tools.limits.max_file_bytes,
+            {label: known_roots[path] for label, path in labels.items() if path in known_roots},
         )
+        self._sources = Sources(self._scanner, PushedFiles(index.folder.pushed))
+        self._content_target = index.manifest.content_target(CONTENT_VERSION)
+        self._reader: BatchReader | None = None  # of the running plan
         self._expected: set[str] = set()  # paths that the running plan has promised already
         self._known: dict[str, FileStamp] = {}  # what the running plan was made from, where it still holds
         self._vectors = VectorStage(
             index, tools.vectors, tools.embedder, f"{project.id}-{tools.embedder.name}",
-            tools.limits.batch_chunks // 2, control.check, control.pause, tools.clock,
+            tools.limits.batch_chunks // 2, control, tools.clock,
         )  # fmt: skip
 
     def run(self) -> Progress:
+        began = self._tools.clock()
         self._control.check()
         self._meter.begin(Phase.SCAN)
+        if self._job.repair:
+            mend(self._index.manifest, self._index.lexical)
         self._take_dirty()
         if not self._job.request.only_dirty:
             self._index_scope()
@@ -107,10 +113,13 @@ class _Pass:
         manifest = self._index.manifest
         if self._job.request.whole_tree:
             manifest.settle()
+            if not manifest.counters().files_lexical and not manifest.meta().warnings:
+                self._warn(list(filter(None, [all_skipped(self._meter.skipped)])))
             finished = self._tools.now().isoformat()
             manifest.set_meta(reconciled_at=finished, reconciled_files=manifest.counters().files_lexical)
         elif not manifest.meta().incomplete:
             manifest.settle()
+        compact(self._index.lexical, self._tools.clock() - began, self._control.check, self._tools.clock)
         self._control.reached(Step.FINISHED)
         return self._meter.progress()
 
@@ -120,11 +129,12 @@ class _Pass:
         """The job's own paths, or the whole tree."""
         manifest, paths = self._index.manifest, self._job.paths
         began = self._tools.now()
-        target = manifest.begin_reindex(self._job.id) if self._job.kind == JobKind.REINDEX else 0
+        forced = self._job.kind == JobKind.REINDEX
+        target = manifest.begin_reindex(self._job.id) if forced else self._content_target
         self._known = known = manifest.stamps_under(paths) if paths else manifest.stamps()
-        commit = head_commit(self._project.watch_paths[0])
-        found = self._look(paths, self._job.recursive) if paths else self._scanner.walk()
-        work = self._planned(known, found, target, scope(paths, recursive=self._job.recursive))
+        commit = next(filter(None, map(head_commit, self._project.watch_paths)), None)
+        found = self._sources.look(paths, recursive=self._job.recursive) if paths else self._sources.walk()
+        work = self._planned(known, found, target, scope(paths, recursive=self._job.recursive), paths or None)
         if self._job.request.whole_tree:
             manifest.expect(work.growth, len(work.to_remove))
             manifest.set_meta(settings_of=self._project.updated_at.isoformat())
@@ -136,13 +146,10 @@ class _Pass:
         self._control.reached(Step.PLANNED)
         self._meter.begin(Phase.LEXICAL)
         self._carry_out(work, known, target, self._batch_limits(), between=self._take_dirty)
-        self._expected, self._known = set(), {}
+        self._expected, self._known, self._reader = set(), {}, None
         if self._job.request.whole_tree:
-            manifest.set_meta(scanned_at=began.isoformat(), commit=commit)
-
-    def _look(self, paths: Iterable[str], recursive: bool = True) -> Iterator[FoundFile | SkippedFile]:
-        for path in paths:
-            yield from self._scanner.look(path, recursive)
+            manifest.set_meta(scanned_at=began.isoformat(), commit=commit, roots=json.dumps(self._roots()))
+            self._warn(scan_warnings(self._scanner.tally))
 
     def _planned(
         self,
@@ -150,6 +157,7 @@ class _Pass:
         seen: Iterable[FoundFile | SkippedFile],
         target: int,
         in_scope: Callable[[str], bool],
+        below: Iterable[str] | None,
     ) -> Plan[FoundFile]:
         found: list[FoundFile] = []
         left: list[SkippedFile] = []
@@ -160,7 +168,19 @@ class _Pass:
                 found.append(item)
             else:
                 left.append(item)
-        return plan(known, found, left, target=target, in_scope=in_scope, failing=FAILURES, unseen=UNSEEN)
+        self._index.manifest.note_left_out(
+            (LeftOut(item.path or ".", item.reason, item.reason in FAILURES) for item in left), below
+        )
+        return plan(
+            known,
+            found,
+            left,
+            target=target,
+            in_scope=in_scope,
+            failing=FAILURES,
+            unseen=UNSEEN,
+            brought_back=BROUGHT_BACK,
+        )
 
     def _batch_limits(self) -> Iterator[BatchLimits]:
         limits = self._tools.limits
@@ -179,12 +199,18 @@ class _Pass:
         for start in range(0, len(work.to_remove), DIRTY_BATCH):
             self._control.check()
             self._commit(Batch(removed=work.to_remove[start : start + DIRTY_BATCH]))
-        reader = BatchReader(self._tools.limits.max_file_bytes, target, self._tools.clock)
-        for batch in reader.batches(work.to_read, known, limits):
-            self._control.check()
-            self._control.reached(Step.BATCH_READ)
-            self._commit(batch)
-            between()
+        most = self._tools.limits.max_file_bytes
+        reader = BatchReader(most, target, known, self._control.check, self._tools.clock)
+        self._reader = self._reader or reader
+        with ExitStack() as stack:
+            pool = None
+            if self._tools.helpers and len(work.to_read) >= HELPED_FILES:
+                pool = stack.enter_context(HelperPool(self._tools.helpers, most, self._tools.rule_cache))
+            for batch in reader.batches(work.to_read, limits, pool):
+                self._control.check()
+                self._control.reached(Step.BATCH_READ)
+                self._commit(batch)
+                between()
 
     def _commit(self, batch: Batch) -> None:
         """First checkpoint. The note of the open batch comes first: after a crash in here its files are read again."""
@@ -200,9 +226,22 @@ class _Pass:
         self._control.reached(Step.LEXICAL_COMMITTED)
         manifest.commit_batch(rows, batch.removed)
         self._control.reached(Step.MANIFEST_COMMITTED)
-        skipped = Counter(reason for _, reason in batch.skipped)
-        done = batch.files - len(batch.skipped)
-        self._meter.files_done(done, batch.failures, skipped, len(documents), batch.last_file)
+        self._meter.batch_done(batch)
+
+    def _roots(self) -> dict[str, tuple[int, int]]:
+        """The identity of each root; of one that is away, the one that it had."""
+        seen, known = self._scanner.roots_seen, self._index.manifest.meta().roots
+        roots = {}
+        for label, path in root_labels(self._project.watch_paths).items():
+            before = known.get(str(path))
+            now = seen[label].identity if label in seen and not away(seen[label], before) else before
+            if now is not None:
+                roots[str(path)] = now
+        return roots
+
+    def _warn(self, warnings: list[str]) -> None:
+        self._meter.warn(warnings)
+        self._index.manifest.set_meta(warnings=json.dumps(warnings))
 
     # --- dirty paths ---------------------------------------------------------------------------------------------
 
@@ -214,7 +253,10 @@ class _Pass:
             for path in known.keys() & waiting.keys():
                 # two writes of one size within one tick of the clock look alike: what was told to be dirty is read
                 known[path] = replace(known[path], size=REREAD)
-            work = self._planned(known, self._look(waiting), 0, scope(waiting))
+            touched = scope(waiting)
+            work = self._planned(known, self._sources.look(waiting), self._content_target, touched, waiting)
+            if self._reader is not None:
+                self._reader.outrun(touched)
             fresh = [file for file in work.to_read if file.path not in self._expected]
             promised = sum(file.path in self._expected and file.path not in known for file in work.to_read)
             self._index.manifest.expect_more(work.growth - promised)
@@ -224,7 +266,7 @@ class _Pass:
                 self._known.pop(path, None)
             limits = self._tools.limits
             each = BatchLimits(limits.batch_files, limits.batch_chunks, limits.batch_seconds)
-            self._carry_out(work, known, 0, _repeat(each), between=lambda: None)
+            self._carry_out(work, known, self._content_target, _repeat(each), between=lambda: None)
             if not self._forget_dirty(waiting):
                 return
 
@@ -246,13 +288,13 @@ class _Pass:
     # --- second stage --------------------------------------------------------------------------------------------
 
     def _embed_pending(self) -> None:
-        self._vectors.prepare()
-        self._meter.texts_expected(self._index.manifest.pending_count())
+        self._vectors.prepare(repair=self._job.repair)
+        self._meter.texts_expected(self._index.manifest.vectors.pending_count())
         self._meter.begin(Phase.VECTORS)
         self._vectors.run(self._vectors_marked)
+        self._vectors.finish()
 
     def _vectors_marked(self, count: int) -> None:
-        self._control.reached(Step.VECTORS_MARKED)
         self._meter.texts_done(count)
         self._take_dirty()
 

@@ -1,8 +1,9 @@
 """Counts what a pass does and says how far it is: counters never go back, rate and ETA are measured, not promised."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from muniment.indexing.batches import Batch
 from muniment.jobs import FileCounts, FileFailure, Phase, Progress
 
 MAX_NAMED_FAILURES = 100
@@ -24,6 +25,9 @@ class ProgressMeter:
         self._phase_done = 0  # files (or distinct texts, in the vector phase) of this phase
         self._texts_total = 0
         self._skipped: Counter[str] = Counter()
+        self._by_lines: Counter[str] = Counter()
+        self._masked: Counter[str] = Counter()
+        self._warnings: list[str] = []
         self._failures: list[FileFailure] = []
         self._last_file: str | None = None
 
@@ -42,18 +46,22 @@ class ProgressMeter:
     def also_planned(self, total: int) -> None:
         self._total += total
 
-    def files_done(
-        self, done: int, failures: list[FileFailure], skipped: Counter[str], chunks: int, last_file: str | None
-    ) -> None:
-        """``done`` files were committed, among them the failures; the skipped ones turned out not to be wanted."""
-        self._done += done - len(failures)
-        self._total = max(self._done, self._total - skipped.total())
-        self._phase_done += done + skipped.total()
-        self._fail(failures)
-        self._skipped.update(skipped)
-        self._chunks += chunks
-        self._last_file = last_file or self._last_file
+    def batch_done(self, batch: Batch) -> None:
+        """Its files were committed; the skipped ones among them turned out not to be wanted."""
+        skipped = batch.skipped.total()
+        self._done += batch.files - skipped - len(batch.failures)
+        self._total = max(self._done, self._total - skipped)
+        self._phase_done += batch.files
+        self._fail(batch.failures)
+        self._skipped.update(batch.skipped)
+        self._by_lines.update(batch.by_lines)
+        self._masked.update(batch.masked)
+        self._chunks += batch.chunk_count
+        self._last_file = batch.last_file or self._last_file
         self._report_if_due()
+
+    def warn(self, warnings: list[str]) -> None:
+        self._warnings = warnings
 
     def _fail(self, failures: list[FileFailure]) -> None:
         self._failed += len(failures)
@@ -65,6 +73,10 @@ class ProgressMeter:
     def texts_done(self, count: int) -> None:
         self._phase_done += count
         self._report_if_due()
+
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        return self._skipped
 
     @property
     def failed(self) -> int:
@@ -95,10 +107,18 @@ class ProgressMeter:
         counts_files = self._phase == Phase.LEXICAL
         return Progress(
             phase=self._phase,
-            files=FileCounts(total=self._total, done=self._done, failed=self._failed, skipped=dict(self._skipped)),
+            files=FileCounts(
+                total=self._total,
+                done=self._done,
+                failed=self._failed,
+                skipped=dict(self._skipped),
+                by_lines=dict(self._by_lines),
+            ),
             failures=self._failures,
             last_file=self._last_file,
             chunks=self._chunks,
+            masked=dict(self._masked),
+            warnings=self._warnings,
             percent=round(min(percent, 99.9), 1),
             rate=round(self._phase_done / in_phase, 1) if counts_files and in_phase > 0 and self._phase_done else None,
             eta_seconds=self._eta(now, percent),

@@ -3,76 +3,120 @@
 Texts come from the lexical index by id, never from the disk: what is embedded is what was indexed.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from muniment.embedding import Embedder
-from muniment.errors import ChromaUnavailable
+from muniment.errors import ChromaUnavailable, EmbedderUnavailable, VectorsMissing
+from muniment.indexing.control import Control, Step
+from muniment.indexing.examining import compare_vectors
 from muniment.indexing.opening import OpenIndex
-from muniment.manifest import PendingSlot
+from muniment.manifest import PendingSlot, VectorLedger
 from muniment.vectors import VectorStore
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 120.0
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 5.0
+MOST_LOSSES = 5  # of a collection that goes while it is filled: a server that came back without its folder
 
 
 @dataclass
 class VectorStage:
-    """``check`` raises when the pass has to stop; ``pause`` waits that long unless it has to."""
+    """``collection`` is filled beside the active one, when that belongs to another model, and then takes its place."""
 
     index: OpenIndex
     store: VectorStore
     embedder: Embedder
     collection: str
     batch_chunks: int
-    check: Callable[[], None]
-    pause: Callable[[float], None]
+    control: Control
     clock: Callable[[], float] = time.monotonic
 
-    def prepare(self) -> None:
-        """Makes the collection and, after a crash or a loss, marks as pending what it does not hold."""
-        manifest = self.index.manifest
-        fresh = manifest.use_collection(self.collection)
-        made = self.patiently(lambda: self.store.ensure(self.collection))
+    @property
+    def _ledger(self) -> VectorLedger:
+        return self.index.manifest.vectors
+
+    def prepare(self, *, repair: bool = False) -> None:
+        """Makes the collection and, after a crash or a loss, marks as pending what it does not hold.
+
+        ``repair`` compares in any case, and the text of every vector too.
+        """
+        ledger = self._ledger
+        fresh = ledger.fill(self.collection, self.embedder.source)
+        self.control.reached(Step.COLLECTION_CHOSEN)
+        made = self._ensure()
         if fresh and not made:
             # vectors of an index that was lost: none of them can be told from the next one's
             self._empty()
-        expected = manifest.embedded_slots() if made or self.index.after_crash else None
-        if expected is None and self.patiently(lambda: self.store.count(self.collection)) < manifest.embedded_count():
-            expected = manifest.embedded_slots()
+        expected = ledger.embedded_slots() if made or self.index.after_crash else None
+        if expected is None and self.patiently(lambda: self.store.count(self.collection)) < ledger.embedded_count():
+            expected = ledger.embedded_slots()
         if expected is not None:
             held = self.patiently(lambda: self.store.slots(self.collection))
             if not expected and held:
                 self._empty()
-            manifest.forget_vectors(expected - held)
+            ledger.forget(expected - held)
+        if repair:
+            self._repair()
+
+    def _repair(self) -> None:
+        manifest, beside = self.index.manifest, self._ledger.beside
+        found = self.patiently(lambda: compare_vectors(manifest.reader, self.store, self.collection, beside=beside))
+        self._ledger.forget([*found.missing, *found.foreign])
+        self.patiently(lambda: self.store.remove(self.collection, found.unknown))
+
+    def finish(self) -> None:
+        """Everything is embedded: lets a collection that was filled beside the active one take its place."""
+        if self._ledger.swap():
+            self.control.reached(Step.COLLECTION_SWAPPED)
+        for name in self._ledger.abandoned():
+            self.patiently(partial(self.store.drop, name))
+            self._ledger.dropped(name)
 
     def _empty(self) -> None:
         self.patiently(lambda: self.store.drop(self.collection))
-        self.patiently(lambda: self.store.ensure(self.collection))
+        self._ensure()
+
+    def _ensure(self) -> bool:
+        expected = self._ledger.pending_count() + self._ledger.embedded_count()
+        return self.patiently(lambda: self.store.ensure(self.collection, expected))
 
     def run(self, between: Callable[[int], None]) -> None:
         """Until nothing is pending. ``between(count)`` is called after each batch, with none in flight."""
+        losses = 0
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="upsert") as pool:
-            while self._sweep(pool, between):
-                pass
+            while True:
+                try:
+                    if not self._sweep(pool, between):
+                        return
+                except VectorsMissing as missing:
+                    losses += 1
+                    if losses > MOST_LOSSES:
+                        raise
+                    log.warning("%s", missing)
+                    self.prepare()
 
     def _sweep(self, pool: ThreadPoolExecutor, between: Callable[[int], None]) -> bool:
         """Once over all pending slots; False when it marked none."""
         after, marked = 0, False
         flight: tuple[list[PendingSlot], Future[None]] | None = None
         while True:
-            self.check()
-            batch = self.index.manifest.pending_slots(self.batch_chunks, after)
+            self.control.check()
+            batch = self._ledger.pending(min(self.batch_chunks, self.embedder.batch_texts), after)
             work = self._embed(batch) if batch else None
             if flight is not None:
                 flight[1].result()
-                self.index.manifest.mark_embedded(flight[0])
+                self.control.reached(Step.VECTORS_UPSERTED)
+                self._ledger.mark_embedded(flight[0])
+                self.control.reached(Step.VECTORS_MARKED)
                 marked = marked or bool(flight[0])
                 between(len(flight[0]))
             if work is None:
@@ -85,20 +129,21 @@ class VectorStage:
         present = [item for item in batch if item.chunk_id in texts]
         if len(present) < len(batch):
             self.index.manifest.reread(item.chunk_id for item in batch if item.chunk_id not in texts)
-        vectors = self.embedder.embed([texts[item.chunk_id] for item in present])
+        vectors = self.patiently(lambda: self.embedder.embed([texts[item.chunk_id] for item in present]))
         slots, hashes = [item.slot for item in present], [item.text_hash for item in present]
         return present, lambda: self.store.upsert(self.collection, slots, hashes, vectors)
 
     def patiently(self, action: Callable[[], T]) -> T:
-        """Tries again while Chroma is away, for two minutes at most; then raises ChromaUnavailable."""
+        """Tries again while Chroma or a remote embedder is away, for two minutes at most; then raises its error."""
         deadline = self.clock() + PATIENCE_SECONDS
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
                 return action()
-            except ChromaUnavailable:
+            except (ChromaUnavailable, EmbedderUnavailable) as away:
                 if self.clock() >= deadline:
                     raise
-            self.check()
-            self.pause(pause)
+                pause = max(pause, getattr(away, "retry_after", None) or 0.0)
+            self.control.check()
+            self.control.pause(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)

@@ -3,16 +3,24 @@
 One process writes it, under the project's ``flock`` (``writer``); any number read it (``reader``).
 """
 
+from muniment.manifest.listing import FilePage, FileState, ListedFile, Listing
 from muniment.manifest.reader import Counters, IndexMeta, ManifestReader, SlotChunk
-from muniment.manifest.writer import FileUpdate, ManifestWriter, NewChunk, PendingSlot
+from muniment.manifest.vector_ledger import PendingSlot, VectorLedger
+from muniment.manifest.writer import FileUpdate, LeftOut, ManifestWriter, NewChunk
 
 __all__ = [
     "Counters",
+    "FilePage",
+    "FileState",
     "FileUpdate",
     "IndexMeta",
+    "LeftOut",
+    "ListedFile",
+    "Listing",
     "ManifestReader",
     "ManifestWriter",
     "NewChunk",
     "PendingSlot",
     "SlotChunk",
+    "VectorLedger",
 ]

@@ -1,5 +1,6 @@
 """What searches and status read of a manifest. Every read is one short statement: a long one would let the WAL grow."""
 
+import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,12 +9,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 
+from muniment.manifest.census import Census, take_census
+from muniment.manifest.listing import FilePage, Listing
+from muniment.manifest.schema import VERSION
 from muniment.planning import FileStamp
 from muniment.sqlite import connect
 
 BIND_LIMIT = 500
+STAMP_COLUMNS = "path, size, mtime_ns, hash, target, skipped, error, by_lines, masked, pushed"
 
 
 class Counters(BaseModel):
@@ -30,13 +35,25 @@ class Counters(BaseModel):
 class IndexMeta(BaseModel):
     generation: int = 0
     settings_of: datetime | None = None  # when the project that the last plan was made for was changed last
+    clean: bool = True  # the last writer ended in order; False while one writes
     incomplete: bool = False  # a plan for the whole tree was made and not carried out to its end
     target: int = 0
-    collection: str | None = None
+    content: str | None = None  # versions of chunker and masking that the files are, or are being, cut with
+    content_target: int = 0  # the reindex generation that the change of those versions asked for
+    collection: str | None = None  # the one that searches ask
+    building: str | None = None  # the one that is filled beside it, for another model
+    model_source: str | None = None  # where the active collection's model came from, if it is not a bundled one
     scanned_at: datetime | None = None  # when the last complete scan was made: the index is as of then
     commit: str | None = None  # git HEAD at that scan
     reconciled_at: datetime | None = None  # when a reconcile last ended
     reconciled_files: int | None = None
+    warnings: list[str] = []  # why the last complete scan found nothing to index
+    roots: dict[str, tuple[int, int]] = {}  # device and inode of each root at that scan, by its path
+
+    @field_validator("warnings", "roots", mode="before")
+    @classmethod
+    def _from_json(cls, value: object) -> object:
+        return json.loads(value) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +67,17 @@ class SlotChunk:
     symbol: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class StoredChunk:
+    """What the lexical index has to hold. Without path or hash: the row of its file or slot is lost."""
+
+    id: int
+    path: str | None
+    start_line: int
+    end_line: int
+    text_hash: bytes | None
+
+
 class ManifestReader:
     """Thread-safe: one connection behind a lock, each call one statement."""
 
@@ -59,12 +87,15 @@ class ManifestReader:
 
     @classmethod
     def open(cls, path: Path) -> Self | None:
-        """None while there is no manifest yet."""
+        """None while there is no manifest yet, or only one that another version wrote: it will be built anew."""
         try:
             connection = connect(path, create=False)
         except FileNotFoundError:
             return None
         if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'counters'").fetchone() is None:
+            connection.close()
+            return None
+        if connection.execute("SELECT value FROM meta WHERE key = 'schema' AND value != ?", (VERSION,)).fetchone():
             connection.close()
             return None
         return cls(connection)
@@ -98,10 +129,41 @@ class ManifestReader:
                  JOIN chunks c ON c.slot = s.id JOIN files f ON f.id = c.file_id WHERE s.id IN ({})"""
         return [SlotChunk(*row) for row in self._rows_in(sql, slots)]
 
+    def stored_chunks(self, after: int, limit: int) -> list[StoredChunk]:
+        """A page of all chunks, by id."""
+        sql = """SELECT c.id, f.path, c.start_line, c.end_line, s.text_hash FROM chunks c
+                 LEFT JOIN files f ON f.id = c.file_id LEFT JOIN slots s ON s.id = c.slot
+                 WHERE c.id > ? ORDER BY c.id LIMIT ?"""
+        return [StoredChunk(*row) for row in self._rows(sql, (after, limit))]
+
+    def embedded(self, after: int, limit: int, *, beside: bool = False) -> dict[int, bytes]:
+        """A page of the slots whose vector the active collection has to hold, or the one that is built ``beside`` it:
+        slot -> text hash, by slot. Freed slots included: their text may come back."""
+        column = "embedded_next" if beside else "embedded"
+        sql = f"SELECT id, text_hash FROM slots WHERE {column} = 1 AND id > ? ORDER BY id LIMIT ?"
+        return {row["id"]: row["text_hash"] for row in self._rows(sql, (after, limit))}
+
+    def slot_ids(self) -> set[int]:
+        return {row["id"] for row in self._rows("SELECT id FROM slots")}
+
+    def interrupted_paths(self) -> list[str]:
+        """The batch that was open when its writer died, or is open now."""
+        return [row["path"] for row in self._rows("SELECT path FROM open_batch ORDER BY path")]
+
+    def census(self) -> Census:
+        with self._lock:
+            return take_census(self._connection)
+
     def files(self, paths: Iterable[str]) -> dict[str, FileStamp]:
-        sql = "SELECT path, size, mtime_ns, hash, target, skipped, error FROM files WHERE path IN ({})"
+        sql = f"SELECT {STAMP_COLUMNS} FROM files WHERE path IN ({{}})"
         return {row["path"]: stamp(row) for row in self._rows_in(sql, paths)}
+
+    def listed(self, listing: Listing) -> FilePage:
+        """One page of the files, in the order of their paths."""
+        return listing.page(self._rows(*listing.query()))
 
 
 def stamp(row: sqlite3.Row) -> FileStamp:
-    return FileStamp(row["size"], row["mtime_ns"], row["hash"], row["target"], row["skipped"], row["error"])
+    """A row of STAMP_COLUMNS."""
+    size, mtime_ns, content_hash, target, skipped, error, by_lines, masked, pushed = tuple(row)[1:]
+    return FileStamp(size, mtime_ns, content_hash, target, skipped, error, by_lines, masked, bool(pushed))

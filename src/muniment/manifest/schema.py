@@ -2,9 +2,12 @@
 
 A *slot* is one distinct chunk text and the id of its vector: identical text is embedded and stored once. A freed slot
 (refs = 0) keeps its text hash, so that a text that comes back finds its vector again, until another text takes it over.
+``embedded`` tells of the active collection, ``embedded_next`` of the one that is filled beside it for another model.
+
+``left_out`` holds what the scan itself left out; what only the reading of a file ruled out has a row in ``files``.
 """
 
-VERSION = 1
+VERSION = 2
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -17,6 +20,9 @@ CREATE TABLE IF NOT EXISTS files (
     target INTEGER NOT NULL,
     skipped TEXT,
     error TEXT,
+    by_lines TEXT,
+    masked INTEGER NOT NULL,
+    pushed INTEGER NOT NULL,
     chunks INTEGER NOT NULL,
     pending INTEGER NOT NULL
 );
@@ -36,10 +42,17 @@ CREATE TABLE IF NOT EXISTS slots (
     id INTEGER PRIMARY KEY,
     text_hash BLOB NOT NULL UNIQUE,
     refs INTEGER NOT NULL,
-    embedded INTEGER NOT NULL
+    embedded INTEGER NOT NULL,
+    embedded_next INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS slots_pending ON slots (id) WHERE embedded = 0 AND refs > 0;
+CREATE INDEX IF NOT EXISTS slots_pending_next ON slots (id) WHERE embedded_next = 0 AND refs > 0;
 CREATE INDEX IF NOT EXISTS slots_free ON slots (id) WHERE refs = 0;
+CREATE TABLE IF NOT EXISTS left_out (
+    path TEXT PRIMARY KEY,
+    reason TEXT NOT NULL,
+    failed INTEGER NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS open_batch (path TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS counters (
     id INTEGER PRIMARY KEY CHECK (id = 1),
