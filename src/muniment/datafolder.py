@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class ProjectFolder:
-    """One project's index: safe to delete as a whole, it is rebuilt from the sources."""
+    """One project's index. All but ``pushed`` is safe to delete: it is rebuilt from the sources and from there."""
 
     path: Path
 
@@ -22,6 +22,11 @@ class ProjectFolder:
     def writer_lock(self) -> Path:
         return self.path / "writer.lock"
 
+    @property
+    def pushed(self) -> Path:
+        """Texts put by the API: they exist nowhere else."""
+        return self.path / "pushed"
+
 
 @dataclass(frozen=True)
 class DataFolder:
@@ -35,6 +40,14 @@ class DataFolder:
     def memories_db(self) -> Path:
         return self.path / "memories.sqlite"
 
+    def removed_memories(self, project_id: str) -> Path:
+        """Where the memories of a removed project are kept, one JSON object a line."""
+        return self.path / "removed" / f"{project_id}.jsonl"
+
+    def trash(self, project_id: str) -> Path:
+        """A removed project's folder on its way out. No project id begins with a dot."""
+        return self.path / "projects" / f".removed-{project_id}"
+
     @property
     def redis(self) -> Path:
         return self.path / "redis"
@@ -42,6 +55,20 @@ class DataFolder:
     @property
     def chroma(self) -> Path:
         return self.path / "chroma"
+
+    @property
+    def cache(self) -> Path:
+        """What was costly to compute; safe to delete at any moment."""
+        return self.path / "cache"
+
+    @property
+    def rule_cache(self) -> Path:
+        """The compiled rules of the masking."""
+        return self.cache / "rules"
+
+    @property
+    def vector_cache(self) -> Path:
+        return self.cache / "vectors"
 
     @property
     def logs(self) -> Path:

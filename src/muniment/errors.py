@@ -82,6 +82,26 @@ class UnknownMemory(MunimentError):
         super().__init__(memory_id=memory_id, project=project)
 
 
+class NotPushed(MunimentError):
+    code = "not_pushed"
+    http_status = 404
+    message = "No file '{path}' was put into project '{project}'."
+    remedy = "Check the path, upper and lower case included; search results carry it."
+
+    def __init__(self, path: str, project: str) -> None:
+        super().__init__(path=path, project=project)
+
+
+class FileOnDisk(MunimentError):
+    code = "file_on_disk"
+    http_status = 404
+    message = "'{path}' of project '{project}' was not put there: it is a file on the server's disk."
+    remedy = "It leaves the index when it is deleted there, or excluded by watch_exclude or .munimentignore."
+
+    def __init__(self, path: str, project: str) -> None:
+        super().__init__(path=path, project=project)
+
+
 class UnknownRoute(MunimentError):
     code = "unknown_route"
     http_status = 404
@@ -120,6 +140,16 @@ class RequestTooLarge(MunimentError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit=limit)
+
+
+class FileTooLarge(MunimentError):
+    code = "file_too_large"
+    http_status = 413
+    message = "The text of '{path}' has {size:,} bytes, more than the {limit:,} that are indexed."
+    remedy = "Put it in parts under several paths, or let the operator raise MUNIMENT_MAX_FILE_BYTES."
+
+    def __init__(self, path: str, size: int, limit: int) -> None:
+        super().__init__(path=path, size=size, limit=limit)
 
 
 # --- what the caller asked for cannot be ------------------------------------------------------------------------
@@ -185,6 +215,16 @@ class PathUnreadable(MunimentError):
         super().__init__(path=path)
 
 
+class FileUnreadable(MunimentError):
+    code = "file_unreadable"
+    http_status = 422
+    message = "The file '{path}' cannot be read: {detail}."
+    remedy = "Check the path and its permissions; '-' reads standard input."
+
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(path=path, detail=detail)
+
+
 class PathOutsideRoots(MunimentError):
     code = "path_outside_roots"
     http_status = 403
@@ -213,6 +253,19 @@ class IllegalMove(MunimentError):
 
     def __init__(self, job_id: str, status: str, target: str, allowed: Iterable[str]) -> None:
         super().__init__(job_id=job_id, status=status, target=target, allowed=", ".join(sorted(allowed)) or "nothing")
+
+
+class ConfirmationRequired(MunimentError):
+    code = "confirmation_required"
+    http_status = 409
+    message = (
+        "Removing project '{project}' deletes its index (files: {files:,}, chunks: {chunks:,}) and the texts that were"
+        " put into it ({pushed:,}), and takes its memories ({memories:,}) out of use."
+    )
+    remedy = "If that is meant, call again with confirm=true; the memories are written to a file on the server."
+
+    def __init__(self, project: str, files: int, chunks: int, pushed: int, memories: int) -> None:
+        super().__init__(project=project, files=files, chunks=chunks, pushed=pushed, memories=memories)
 
 
 # --- access -----------------------------------------------------------------------------------------------------
@@ -292,6 +345,28 @@ class RedisUnavailable(MunimentError):
         super().__init__(url=url, detail=detail.rstrip("."))
 
 
+class PushNotQueued(MunimentError):
+    code = "push_not_queued"
+    http_status = 503
+    retryable = True
+    message = "'{path}' is {done}, but Redis does not answer, so its indexing could not be queued."
+    remedy = "Nothing is lost: the next reconcile takes it in. To have it sooner call again, which is harmless."
+
+    def __init__(self, path: str, done: str) -> None:
+        super().__init__(path=path, done=done)
+
+
+class PushesBusy(MunimentError):
+    code = "pushes_busy"
+    http_status = 503
+    retryable = True
+    message = "Another process has been writing to {path} for {seconds:.0f} s."
+    remedy = "Try again in a moment; if it lasts, look for a gateway that hangs."
+
+    def __init__(self, path: str, seconds: float) -> None:
+        super().__init__(path=path, seconds=seconds)
+
+
 class ChromaUnavailable(MunimentError):
     code = "chroma_unavailable"
     http_status = 503
@@ -312,6 +387,17 @@ class VectorsMissing(MunimentError):
 
     def __init__(self, collection: str) -> None:
         super().__init__(collection=collection)
+
+
+class ModelGone(MunimentError):
+    code = "model_gone"
+    http_status = 503
+    retryable = True
+    message = "This index was made with the model '{model}', which is not here any more: the answer is by words alone."
+    remedy = "Nothing to do: vectors of the configured model are being made by the next pass (start_indexing)."
+
+    def __init__(self, model: str) -> None:
+        super().__init__(model=model)
 
 
 class VectorsTooSlow(MunimentError):
@@ -354,6 +440,36 @@ class ModelUnavailable(MunimentError):
 
     def __init__(self, model: str, detail: str) -> None:
         super().__init__(model=model, detail=detail)
+
+
+class EmbedderUnavailable(MunimentError):
+    """``retry_after``: seconds that the server asks to be left alone for, if it says."""
+
+    code = "embedder_unavailable"
+    http_status = 503
+    retryable = True
+    message = "The embedding server at {url} cannot be used now: {detail}."
+    remedy = (
+        "Lexical search goes on; vectors follow when it is back. Operators: check that server and"
+        " MUNIMENT_EMBEDDING_URL."
+    )
+
+    def __init__(self, url: str, detail: str, retry_after: float | None = None) -> None:
+        super().__init__(url=url, detail=detail.rstrip("."))
+        self.retry_after = retry_after
+
+
+class EmbedderRefused(MunimentError):
+    code = "embedder_refused"
+    http_status = 502
+    message = "The embedding server at {url} makes no vectors with model '{model}': {detail}."
+    remedy = (
+        "Correct what it names (MUNIMENT_EMBEDDING_URL, _MODEL, _KEY or _DIMENSIONS), restart, then start the job"
+        " again; until then answers are by words alone."
+    )
+
+    def __init__(self, url: str, model: str, detail: str) -> None:
+        super().__init__(url=url, model=model, detail=detail.rstrip("."))
 
 
 class DataFolderInUse(MunimentError):

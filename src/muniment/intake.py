@@ -27,7 +27,8 @@ MAX_PATTERNS = 200
 
 
 class ProjectRequest(BaseModel):
-    """Fields left out stay as they are when the project exists already; ``watch_paths`` is needed for a new one."""
+    """Fields left out stay as they are when the project exists already; ``watch_paths`` is needed for a new one: empty
+    for a project whose files are only put by the API."""
 
     name: str
     watch_paths: list[str] | None = None
@@ -95,13 +96,16 @@ class Intake:
             ],
         )
 
-    def start(self, name: str, kind: JobKind, *, paths: Iterable[str] = (), recursive: bool = True) -> JobAnswer:
-        """Queues one job, or joins the one that waits. Paths are relative to the project or absolute below it."""
+    def start(
+        self, name: str, kind: JobKind, *, paths: Iterable[str] = (), recursive: bool = True, repair: bool = False
+    ) -> JobAnswer:
+        """Queues one job, or joins the one that waits. Paths are relative to the project or absolute below it; a
+        repair takes in the whole project."""
         project = self._projects.get(name)
         wanted = [self._inside(project, path) for path in paths]
         if "" in wanted:
             wanted = []
-        job = self._queue.request(project, JobRequest(kind=kind, paths=wanted, recursive=recursive))
+        job = self._queue.request(project, JobRequest(kind=kind, paths=wanted, recursive=recursive, repair=repair))
         verb = "Joined the job that already waits" if job.joined else "Indexing queued"
         return JobAnswer(
             job_id=job.job_id,
@@ -110,8 +114,6 @@ class Intake:
         )
 
     def _folders(self, paths: Sequence[str]) -> list[str]:
-        if not paths:
-            raise InvalidValue("watch_paths", [], "a project needs at least one folder")
         resolved = [str(self._folder(path)) for path in paths]
         return list(dict.fromkeys(resolved))
 

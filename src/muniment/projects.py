@@ -2,6 +2,8 @@
 
 import sqlite3
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -10,13 +12,19 @@ from muniment.errors import InvalidValue, UnknownProject
 from muniment.project import Project, check_name, new_project_id
 from muniment.sqlite import connect, immediate
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS projects (
-    id TEXT PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE COLLATE NOCASE,
-    record TEXT NOT NULL  -- the Project as JSON
+SCHEMA = (
+    """
+    CREATE TABLE IF NOT EXISTS projects (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE COLLATE NOCASE,
+        record TEXT NOT NULL  -- the Project as JSON
+    )
+    """,
+    # what was removed and may have left something behind
+    "CREATE TABLE IF NOT EXISTS removed (id TEXT PRIMARY KEY, name TEXT NOT NULL, at TEXT NOT NULL)",
 )
-"""
+NO_FOLDER = "a new project needs its folders, or an explicit empty list if its files will only be put by put_file"
+HAS_FOLDERS = "the project has folders and would lose them all; leave the field out to keep them"
 
 
 class Change(StrEnum):
@@ -37,7 +45,8 @@ class ProjectStore:
         self._lock = threading.Lock()
         self._connection = connect(path)
         with immediate(self._connection):
-            self._connection.execute(SCHEMA)
+            for statement in SCHEMA:
+                self._connection.execute(statement)
 
     def close(self) -> None:
         with self._lock:
@@ -56,7 +65,8 @@ class ProjectStore:
         """Creates the project, or replaces the given fields of the one that has this name; None leaves a field.
 
         ``watch_paths`` are absolute, resolved folders; whether they exist and may be indexed is for the caller to
-        check. Raises InvalidProjectName, or InvalidValue when the project would be left without a folder.
+        check. An empty list makes a project of pushed files alone. Raises InvalidProjectName, and InvalidValue when a
+        new project is given no list at all, or one that has folders would lose them all.
         """
         fields = {
             "watch_paths": None if watch_paths is None else list(dict.fromkeys(watch_paths)),
@@ -67,8 +77,10 @@ class ProjectStore:
         given = {field: value for field, value in fields.items() if value is not None}
         with self._lock, immediate(self._connection):
             known = self._find(check_name(name))
-            if not given.get("watch_paths", known and known.watch_paths):
-                raise InvalidValue("watch_paths", watch_paths, "a project needs at least one folder")
+            if known is None and watch_paths is None:
+                raise InvalidValue("watch_paths", watch_paths, NO_FOLDER)
+            if known is not None and known.watch_paths and watch_paths == []:
+                raise InvalidValue("watch_paths", watch_paths, HAS_FOLDERS)
             if known is None:
                 made = {"id": new_project_id(name), "name": name, "created_at": now, "updated_at": now}
                 return self._write(Project.model_validate(given | made)), Change.CREATED
@@ -98,12 +110,43 @@ class ProjectStore:
         """The other projects with a folder that is, holds, or lies in one of this project's folders."""
         return [other for other in self.all() if other.id != project.id and _overlap(project, other)]
 
-    def remove(self, project_id: str) -> None:
-        """Forgets the project; its index is for the caller to remove. Raises UnknownProject."""
+    @contextmanager
+    def kept(self, project_id: str) -> Iterator[Project]:
+        """Inside, the project cannot be removed: what is made for it there is found by whoever sweeps after it.
+
+        Keep it short, it holds the database's write lock. Raises UnknownProject.
+        """
         with self._lock, immediate(self._connection):
-            removed = self._connection.execute("DELETE FROM projects WHERE id = ?", (project_id,)).rowcount
-        if not removed:
+            known = self._find(project_id)
+            if known is not None:
+                yield known
+        if known is None:
             raise self._unknown(project_id)
+
+    def remove(self, project_id: str, now: datetime) -> None:
+        """Forgets the project, whose name is free from here on, and notes that there is something to sweep.
+
+        Raises UnknownProject.
+        """
+        with self._lock, immediate(self._connection):
+            found = self._connection.execute(
+                "DELETE FROM projects WHERE id = ? RETURNING name", (project_id,)
+            ).fetchone()
+            if found is not None:
+                row = (project_id, found["name"], now.isoformat())
+                self._connection.execute("INSERT INTO removed (id, name, at) VALUES (?, ?, ?)", row)
+        if found is None:
+            raise self._unknown(project_id)
+
+    def removed(self) -> list[str]:
+        """The ids of removed projects that nobody has swept to the end, oldest first."""
+        with self._lock:
+            return [row["id"] for row in self._connection.execute("SELECT id FROM removed ORDER BY at, id")]
+
+    def swept(self, project_id: str) -> None:
+        """Nothing is left of the removed project."""
+        with self._lock, immediate(self._connection):
+            self._connection.execute("DELETE FROM removed WHERE id = ?", (project_id,))
 
     def _find(self, name_or_id: str) -> Project | None:
         # an id answers in any case too: so no project can be made whose name reads like the id of another

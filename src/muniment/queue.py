@@ -5,6 +5,7 @@ harmless, a lost ring is rung again by the recovery loop. Per project at most on
 and at most one *waits*; a request made while one waits joins it.
 """
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,11 +15,13 @@ from typing import Any
 
 from rq import Queue
 from rq.serializers import JSONSerializer
+from rq.worker_registration import clean_worker_registry, get_keys
 
 from muniment.bus import Bus
-from muniment.errors import ErrorBody, InvalidValue, UnknownJob
+from muniment.errors import ErrorBody, IllegalMove, InvalidValue, UnknownJob
 from muniment.events import Event, EventType
 from muniment.jobs import (
+    MOVES,
     TERMINAL,
     Job,
     JobKind,
@@ -31,12 +34,13 @@ from muniment.jobs import (
 )
 from muniment.leases import Lease, Leases
 from muniment.project import Project
-from muniment.queue_scripts import CLAIM, FINISH, PROGRESS, PUT_BACK, REQUEST
+from muniment.queue_scripts import CANCEL, CLAIM, FINISH, PROGRESS, PUT_BACK, REQUEST
 from muniment.redis_client import (
     BELL_CHANNEL,
     EPOCH,
     JOB,
     JOBS,
+    SLOTS,
     WORK,
     Argument,
     Connections,
@@ -89,6 +93,7 @@ class JobQueue:
         self._finish = self._redis.register_script(FINISH)
         self._progress = self._redis.register_script(PROGRESS)
         self._put_back = self._redis.register_script(PUT_BACK)
+        self._cancel = self._redis.register_script(CANCEL)
 
     # --- asking for work -----------------------------------------------------------------------------------------
 
@@ -129,7 +134,7 @@ class JobQueue:
 
         One unanswered bell is enough: it will be answered after the record that it rings for was written.
         """
-        queue = Queue(queue_name(project_id), connection=self._rq, serializer=JSONSerializer)
+        queue = self._queue(project_id)
         if queue.count == 0:
             queue.enqueue_call(
                 TASK,
@@ -143,7 +148,53 @@ class JobQueue:
 
     def rings(self, project_id: str) -> int:
         """Doorbells that nobody has answered yet."""
-        return Queue(queue_name(project_id), connection=self._rq, serializer=JSONSerializer).count
+        return self._queue(project_id).count
+
+    def _queue(self, project_id: str) -> Queue:
+        return Queue(queue_name(project_id), connection=self._rq, serializer=JSONSerializer)
+
+    def cancel(self, job_id: str) -> Job:
+        """Ends a job that waits or runs; a running pass sees it at its next look at ``is_running``.
+
+        Raises UnknownJob, and IllegalMove when it has ended already.
+        """
+        job = self.get(job_id)
+        keys = [job_key(job_id), active_key(job.project_id), waiting_key(job.project_id), WORK]
+        before = self._cancel(keys=keys, args=[job_id, job.project_id, self._now().isoformat(), HISTORY_SECONDS])
+        if not before:
+            raise UnknownJob(job_id)
+        if before in TERMINAL:
+            raise IllegalMove(job_id, before, JobStatus.CANCELLED, MOVES[JobStatus(before)])
+        job = self.get(job_id)
+        self._tell(EventType.INDEX_CANCELLED, job)
+        return job
+
+    def cancel_all(self, project_id: str) -> None:
+        """Cancels what waits or runs for a project."""
+        waiting = self.waiting(project_id)  # first: it becomes the active one, never the other way round
+        for job in (waiting, self.active(project_id)):
+            if job is not None:
+                with contextlib.suppress(UnknownJob, IllegalMove):  # it ended by itself meanwhile
+                    self.cancel(job.id)
+
+    def forget(self, project_id: str) -> bool:
+        """Deletes every key of a removed project; only the records of its jobs stay for as long as any history.
+
+        False while a worker still lingers on its queue: that one may write some of them once more.
+        """
+        self._redis.srem(WORK, project_id)
+        self._redis.zrem(SLOTS, project_id)
+        queue = self._queue(project_id)
+        queue.delete(delete_jobs=True)
+        registries = (
+            queue.started_job_registry, queue.finished_job_registry, queue.failed_job_registry,
+            queue.deferred_job_registry, queue.scheduled_job_registry, queue.canceled_job_registry,
+        )  # fmt: skip
+        self._rq.delete(queue.registry_cleaning_key, *(registry.key for registry in registries))
+        own = (active_key, waiting_key, dirty_key, project_jobs_key, lease_key)
+        self._redis.delete(*(key(project_id) for key in own))
+        clean_worker_registry(queue)  # who was killed is still listed there
+        return not get_keys(queue)
 
     # --- doing it ------------------------------------------------------------------------------------------------
 
@@ -160,6 +211,10 @@ class JobQueue:
         job = self.get(job_id)
         self._tell(EventType.INDEX_STARTED, job)
         return job
+
+    def is_running(self, job: Job) -> bool:
+        """Whether this attempt of the job is to go on. Cheap: a pass asks twice a second."""
+        return self._redis.hmget(job_key(job.id), "status", "attempt") == [JobStatus.RUNNING, str(job.attempt)]
 
     def progress(self, job: Job, progress: Progress) -> None:
         """Rewrites the counters of a running job and announces them."""

@@ -72,6 +72,21 @@ redis.call('SREM', KEYS[6], ARGV[6])
 return 'done'
 """
 
+# KEYS record, active, waiting, work    ARGV job id, project id, now, how long history is kept in s
+# Answers the status that the job had. What its holder still does is its own to stop: it looks at its record.
+CANCEL = """
+local status = redis.call('HGET', KEYS[1], 'status')
+if not status then return '' end
+if status ~= 'queued' and status ~= 'running' and status ~= 'paused' then return status end
+redis.call('HSET', KEYS[1], 'status', 'cancelled', 'finished_at', ARGV[3])
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+for _, pointer in ipairs({KEYS[2], KEYS[3]}) do
+  if redis.call('GET', pointer) == ARGV[1] then redis.call('DEL', pointer) end
+end
+if redis.call('EXISTS', KEYS[2], KEYS[3]) == 0 then redis.call('SREM', KEYS[4], ARGV[2]) end
+return status
+"""
+
 # KEYS record    ARGV attempt, progress
 # Only while this very attempt runs: a late report must neither revive a lost record nor speak for its successor.
 PROGRESS = """

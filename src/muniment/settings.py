@@ -3,15 +3,17 @@
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from muniment.datafolder import DataFolder
 from muniment.errors import InvalidValue
 
 MIN_TOKEN_LENGTH = 16
+FILE_EMBEDDERS = ("static", "minilm", "url")
 
 
 def default_data_dir() -> Path:
@@ -55,11 +57,33 @@ class Settings(BaseSettings):
     linger_seconds: float = Field(60.0, ge=0, description="How long an idle worker of a project stays for more.")
     max_attempts: int = Field(5, ge=1, description="Times a job may kill its process before it fails.")
     nice: int = Field(10, ge=0, le=19, description="Niceness of indexing, so that search keeps its latency.")
+    helpers: int | None = Field(
+        None,
+        ge=0,
+        le=64,
+        description="Processes that read and cut files beside the one that writes; unset: one a core, up to 4; 0: none.",
+    )
     batch_files: int = Field(500, ge=1, description="Most files in one checkpoint.")
     batch_chunks: int = Field(4000, ge=1, description="Most chunks in one checkpoint of either stage.")
     max_file_bytes: int = Field(1_000_000, ge=1, description="Larger files are skipped and counted.")
     debounce_seconds: float = Field(0.3, ge=0, description="The watcher waits for so much silence on a path.")
     static_model: Path | None = Field(None, description="model2vec folder to embed files with; unset: the bundled one.")
+    file_embedder: str = Field(
+        "static",
+        description="What embeds files: static (thousands of chunks a second), minilm (better, a hundred times slower)"
+        " or url.",
+    )
+    embedding_url: str | None = Field(
+        None, description="Base URL of an OpenAI-compatible embedding server, as http://host:8080/v1; for url only."
+    )
+    embedding_model: str | None = Field(None, description="Name by which that server knows the model.")
+    embedding_key: str | None = Field(None, repr=False, description="Key that it asks for; sent to it alone.")
+    embedding_dimensions: int | None = Field(
+        None, ge=1, description="Length of the vectors to ask of it; unset: its own."
+    )
+    vector_cache_bytes: int = Field(
+        2_000_000_000, ge=0, description="Most bytes of vectors of minilm or url kept in data_dir/cache; 0: none."
+    )
     log_level: str = Field("INFO", description="Least severity that is logged.")
 
     @field_validator("roots", mode="before")
@@ -88,6 +112,44 @@ class Settings(BaseSettings):
         if value is not None and len(value) < MIN_TOKEN_LENGTH:
             raise InvalidValue("MUNIMENT_TOKEN", "***", f"it has fewer than {MIN_TOKEN_LENGTH} characters")
         return value
+
+    @field_validator("file_embedder", mode="after")
+    @classmethod
+    def _known_embedder(cls, value: str) -> str:
+        if value not in FILE_EMBEDDERS:
+            raise InvalidValue("MUNIMENT_FILE_EMBEDDER", value, f"it must be one of {', '.join(FILE_EMBEDDERS)}")
+        return value
+
+    @field_validator("embedding_url", mode="after")
+    @classmethod
+    def _base_url_alone(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            parts = urlsplit(value)
+            sound = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        except ValueError:
+            sound = False
+        if not sound or parts.query or parts.fragment or "@" in parts.netloc:
+            shown = "***" if "@" in value or "?" in value else value  # there may be a password in it
+            reason = "it must be like http://host:8080/v1, without user, query or fragment"
+            raise InvalidValue("MUNIMENT_EMBEDDING_URL", shown, reason)
+        return value.rstrip("/")
+
+    @field_validator("embedding_key", mode="after")
+    @classmethod
+    def _fit_for_a_header(cls, value: str | None) -> str | None:
+        if value is not None and not (value.isascii() and value.isprintable() and " " not in value):
+            raise InvalidValue("MUNIMENT_EMBEDDING_KEY", "***", "it holds spaces, line ends or letters beyond ASCII")
+        return value
+
+    @model_validator(mode="after")
+    def _complete_server(self) -> Self:
+        if self.file_embedder == "url":
+            for name in ("embedding_url", "embedding_model"):
+                if not getattr(self, name):
+                    raise InvalidValue("MUNIMENT_FILE_EMBEDDER", "url", f"it needs MUNIMENT_{name.upper()}")
+        return self
 
     @property
     def folder(self) -> DataFolder:

@@ -85,7 +85,7 @@ class Gateway:
     def forget_everything(self) -> None:
         self.connections.rq.flushall()
         for project in self.projects.all():
-            self.projects.remove(project.id)
+            self.projects.remove(project.id, project.updated_at)
 
     def sources(self, name: str) -> Path:
         folder = self.settings.roots[0] / name

@@ -67,7 +67,7 @@ def test_a_project_appears_changes_and_vanishes_by_events(live: Page, gateway) -
     gateway.make_project("beta", other)
     expect(card(live, beta).locator(".folders")).to_have_text(str(other))
     expect(card(live, alpha).locator("[data-text=files]")).to_have_text("0")
-    gateway.projects.remove(alpha.id)
+    gateway.projects.remove(alpha.id, datetime.now(UTC))
     removed = Event(type=EventType.PROJECT_REMOVED, at=datetime.now(UTC), project="Alpha", project_id=alpha.id)
     gateway.bus.publish(removed)
     expect(live.locator("#projects h3")).to_have_text(["beta"])
@@ -170,9 +170,12 @@ def indexed(gateway) -> Project:
         vectors=_NoVectors(),  # type: ignore[arg-type]
         embedder=HashedWordsEmbedder(),
         limits=Limits(),
+        helpers=0,
         now=lambda: datetime.now(UTC),
     )
-    with open_index(gateway.settings.folder.project(alpha.id), alpha.id) as index:
+    index_folder = gateway.settings.folder.project(alpha.id)
+    index_folder.path.mkdir(parents=True, exist_ok=True)
+    with open_index(index_folder, alpha.id) as index:
         progress = run_pass(alpha, job, index, tools, _Hands(gateway.queue, job))
     gateway.queue.finish(lease, job, JobStatus.COMPLETED, progress)
     gateway.leases.release(lease)

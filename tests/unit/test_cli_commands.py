@@ -1,5 +1,6 @@
 """The client commands as typed, against a real gateway in memory."""
 
+import io
 import json
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from muniment.cli import answers, project_commands
 from muniment.cli.client import Gateway
 from muniment.errors import DiskFull
 from muniment.jobs import Job, JobStatus
+from muniment.pushed import PushedFiles
 from muniment.search import SearchHit
 from muniment.settings import Settings
 from muniment_api import answers as sent
@@ -342,3 +344,58 @@ def test_what_the_command_line_reads_is_what_the_gateway_writes(read: type[BaseM
         inner = str(field.annotation)
         if not any(model.__name__ in inner for model in nested):
             assert field.annotation == written.model_fields[name].annotation
+
+
+@pytest.mark.usefixtures("alpha")
+def test_a_file_is_put_from_a_path_or_from_standard_input_and_withdrawn(
+    muniment: Muniment, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    files = PushedFiles(services.settings.folder.project(services.projects.get("alpha").id).pushed)
+    (tmp_path / "note.md").write_text("from a file\n")
+    ran = muniment("put", "alpha", "notes/ä b.md", str(tmp_path / "note.md"))
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith("Stored: 'notes/ä b.md' of project 'alpha'.")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"from stdin\n")))
+    assert json.loads(muniment("put", "alpha", "piped.md", "--json").out)["path"] == "piped.md"
+    stored = {one.path: Path(one.absolute).read_text().partition("\n")[2] for one in files.walk()}  # type: ignore[union-attr]
+    assert stored == {"notes/ä b.md": "from a file\n", "piped.md": "from stdin\n"}
+    assert muniment("withdraw", "alpha", "piped.md").code == 0
+    assert [one.path for one in files.walk()] == ["notes/ä b.md"]
+    refused = muniment("withdraw", "alpha", "piped.md")
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err.startswith("error: No file 'piped.md' was put into project 'alpha'.")
+
+
+@pytest.mark.usefixtures("alpha")
+def test_what_cannot_be_put_is_refused_before_it_is_sent(muniment: Muniment, tmp_path: Path):
+    missing = muniment("put", "alpha", "a.md", str(tmp_path / "missing.md"))
+    assert "cannot be read: No such file" in missing.err
+    outside = muniment("withdraw", "alpha", "../../x")
+    assert "a segment of it is empty, '.' or '..'" in outside.err
+
+
+def test_a_project_without_folders_is_made_on_purpose_only(muniment: Muniment, services: Services):
+    assert "explicit empty list" in muniment("init", "notes").err
+    assert muniment("init", "notes", "--no-folder").code == 0
+    assert services.projects.get("notes").watch_paths == []
+
+
+@pytest.mark.usefixtures("alpha")
+def test_a_project_is_removed_after_a_question(muniment: Muniment, services: Services, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"n\n")))
+    kept = muniment("remove", "alpha")
+    assert kept.code == 1
+    assert "Removing project 'alpha' deletes its index (files: 0, chunks: 0)" in kept.err
+    assert services.projects.find("alpha") is not None
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"y\n")))
+    gone = muniment("remove", "alpha")
+    assert (gone.code, gone.out.strip()) == (0, "Project 'alpha' is removed; its name is free.")
+    assert services.projects.find("alpha") is None
+    assert "No project named 'alpha'" in muniment("remove", "alpha").err
+
+
+@pytest.mark.usefixtures("alpha")
+def test_a_script_removes_a_project_without_a_question(muniment: Muniment, services: Services):
+    answer = json.loads(muniment("remove", "alpha", "--yes", "--json").out)
+    assert (answer["project"], answer["swept"]) == ("alpha", True)
+    assert services.projects.find("alpha") is None

@@ -22,7 +22,15 @@ from muniment.cli import app
 from muniment.errors import MunimentError
 from muniment.events import MEANING, Event, EventType
 from muniment.indexing.progress import REPORT_SECONDS
-from muniment.scanning import ALWAYS_EXCLUDED, DEFAULT_EXCLUDES, FAILURES, REASONS
+from muniment.scanning import (
+    ALWAYS_EXCLUDED,
+    DEFAULT_EXCLUDES,
+    FAILURES,
+    GENERATED_BEGINNINGS,
+    GENERATED_ENDINGS,
+    LOCKFILES,
+    REASONS,
+)
 from muniment.settings import Settings
 from muniment_api import feed, sse
 
@@ -130,6 +138,13 @@ def excludes() -> str:
     return table(("group", "left out"), always, *rows)
 
 
+def machine_made() -> str:
+    generated = [f"*{ending}" for ending in GENERATED_ENDINGS] + [f"{name}*" for name in GENERATED_BEGINNINGS]
+    rows = [(code(reason), ", ".join(map(code, sorted(names)))) for reason, names in
+            (("lockfile", LOCKFILES), ("generated", generated))]  # fmt: skip
+    return table(("reason", "names, upper or lower case"), *rows)
+
+
 def error_table() -> str:
     rows = [
         (
@@ -226,7 +241,7 @@ def option_default(option: Any) -> str:
 SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
     "settings.md": {"settings": settings},
     "events.md": {"events": events, "limits": limits},
-    "skips.md": {"reasons": reasons, "excludes": excludes},
+    "skips.md": {"reasons": reasons, "excludes": excludes, "machine made": machine_made},
     "rest.md": {"routes": routes, "errors": error_table},
     "mcp-tools.md": {f"tool {name}": lambda name=name: tool(name) for name in TOOLS},  # type: ignore[misc]
     "cli.md": {f"command {name}": lambda name=name: command(name) for name in COMMANDS},  # type: ignore[misc]

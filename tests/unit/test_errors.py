@@ -16,7 +16,11 @@ from muniment.errors import ErrorBody, InternalError, MunimentError
 
 WHERE_ALL_ARE_IMPORTED = (cli, muniment_api.app, muniment_worker.supervisor)
 # They carry another's error, or never leave their process.
-ELSEWHERE = {"muniment.cli.client.Refused", "muniment_worker.control.Interrupted"}
+ELSEWHERE = {
+    "muniment.cli.client.Refused",
+    "muniment_worker.control.Cancelled",
+    "muniment_worker.control.Interrupted",
+}
 BY_TYPE: dict[str, Any] = {"int": 7, "float": 2.5, "object": "a value", "Iterable[str]": ["beta", "alpha"]}
 
 

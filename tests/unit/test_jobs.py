@@ -51,3 +51,11 @@ def test_the_merged_request_covers_both(waiting, new, kind, paths):
     result = merged(waiting, new)
     assert (result.kind, result.paths) == (kind, paths)
     assert merged(new, waiting).kind == kind
+
+
+def test_a_repair_means_the_whole_project_and_survives_joining_another_request():
+    repair = JobRequest(kind=JobKind.UPDATE, paths=["src"], repair=True)
+    assert (repair.kind, repair.paths, repair.whole_tree) == (JobKind.RECONCILE, [], True)
+    for other in (JobRequest(kind=JobKind.UPDATE, paths=["a"]), JobRequest(kind=JobKind.UPDATE), JobRequest()):
+        assert merged(other, repair) == merged(repair, other) == repair
+    assert merged(repair, JobRequest(kind=JobKind.REINDEX)) == JobRequest(kind=JobKind.REINDEX, repair=True)

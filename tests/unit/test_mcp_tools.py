@@ -360,3 +360,40 @@ def run_to_the_end(services: Services, name: str) -> str:
     assert services.queue.finish(lease, job, JobStatus.COMPLETED, Progress())
     assert services.leases.release(lease)
     return queued.job_id
+
+
+async def test_a_file_is_put_and_taken_back(connect: Connect, services: Services, alpha: str) -> None:
+    async with connect() as client:
+        put = await client.call_tool("put_file", {"project": alpha, "path": "notes/a.md", "content": "# Notes\n"})
+        assert data(put)["path"] == "notes/a.md"
+        assert text(put).endswith(f"Job: {data(put)['job_id']}")
+        assert services.dirty.peek(services.projects.get(alpha).id, 5).keys() == {"notes/a.md"}
+        removed = await client.call_tool("remove_file", {"project": alpha, "path": "notes/a.md"})
+        assert text(removed).startswith("Removed: 'notes/a.md' of project 'alpha'.")
+        again = await client.call_tool("remove_file", {"project": alpha, "path": "notes/a.md"})
+        assert error(again)["code"] == "not_pushed"
+        wrong = await client.call_tool("put_file", {"project": alpha, "path": "../a.md", "content": "text"})
+        assert error(wrong)["code"] == "invalid_value"
+
+
+async def test_a_project_of_pushed_files_alone_is_listed_as_such(connect: Connect) -> None:
+    async with connect() as client:
+        data(await client.call_tool("init_project", {"project": "notes", "watch_paths": []}))
+        listed = text(await client.call_tool("list_projects", {}))
+        assert listed.endswith("\n  files of put_file alone")
+        left_out = await client.call_tool("init_project", {"project": "other"})
+        assert "explicit empty list" in error(left_out)["message"]
+
+
+async def test_a_project_is_removed_once_that_is_confirmed(connect: Connect, services: Services, alpha: str) -> None:
+    services.memory.store(services.projects.get(alpha), "deploys happen on Tuesdays")
+    async with connect() as client:
+        asked = error(await client.call_tool("remove_project", {"project": alpha}))
+        assert asked["code"] == "confirmation_required"
+        assert "its memories (1)" in asked["message"]
+        assert services.projects.find(alpha) is not None
+        removed = await client.call_tool("remove_project", {"project": alpha, "confirm": True})
+        assert text(removed).startswith("Project 'alpha' is removed; its name is free. Its 1 memories are in ")
+        assert data(removed)["swept"]
+        gone = await client.call_tool("search_code", {"project": alpha, "query": "anything"})
+        assert error(gone)["code"] == "unknown_project"

@@ -77,16 +77,19 @@ def test_no_project_can_take_the_id_of_another_as_its_name(store: ProjectStore) 
         assert (change, project.id, project.name) == (Change.UPDATED, alpha.id, "alpha")
 
 
-@pytest.mark.parametrize("paths", [None, []])
-def test_a_new_project_needs_a_folder(store: ProjectStore, paths: list[str] | None) -> None:
-    with pytest.raises(InvalidValue, match="at least one folder"):
-        put(store, "alpha", paths)
+def test_a_new_project_needs_its_folders_or_an_explicit_empty_list(store: ProjectStore) -> None:
+    with pytest.raises(InvalidValue, match="needs its folders, or an explicit empty list"):
+        put(store, "alpha", None)
     assert store.all() == []
+    project, _ = put(store, "alpha", [])
+    assert project.watch_paths == []
+    assert put(store, "alpha", [])[1] == Change.UNCHANGED
+    assert put(store, "alpha", ["/src/alpha"])[0].watch_paths == ["/src/alpha"]
 
 
 def test_the_last_folder_cannot_be_taken_away(store: ProjectStore) -> None:
     put(store, "alpha", ["/src/alpha"])
-    with pytest.raises(InvalidValue, match="at least one folder"):
+    with pytest.raises(InvalidValue, match="would lose them all"):
         put(store, "alpha", [])
     assert store.get("alpha").watch_paths == ["/src/alpha"]
 
@@ -120,13 +123,36 @@ def test_projects_over_the_same_or_nested_folders_share_them(store: ProjectStore
 
 def test_a_removed_project_is_gone_and_its_name_is_free(store: ProjectStore) -> None:
     made, _ = put(store, "alpha", ["/src/alpha"])
-    store.remove(made.id)
+    store.remove(made.id, clock())
     assert store.find("alpha") is None
     with pytest.raises(UnknownProject):
-        store.remove(made.id)
+        store.remove(made.id, clock())
     again, change = put(store, "alpha", ["/src/alpha"])
     assert change is Change.CREATED
     assert again.id != made.id
+
+
+def test_a_removed_project_is_known_until_it_is_swept(store: ProjectStore, path: Path) -> None:
+    ids = [put(store, name, ["/src"])[0].id for name in ("alpha", "beta")]
+    for project_id in ids:
+        store.remove(project_id, clock.advance(1))
+    assert ProjectStore(path).removed() == ids
+    store.swept(ids[0])
+    store.swept(ids[0])
+    assert store.removed() == [ids[1]]
+
+
+def test_what_is_made_for_a_project_is_made_before_its_removal_or_not_at_all(store: ProjectStore, path: Path) -> None:
+    made, _ = put(store, "alpha", ["/src/alpha"])
+    other = ProjectStore(path)
+    with ThreadPoolExecutor(1) as pool:
+        with store.kept(made.id) as project:
+            assert project == made
+            removal = pool.submit(other.remove, made.id, clock())
+            assert not removal.done()
+        removal.result()
+    with pytest.raises(UnknownProject), store.kept(made.id):
+        pytest.fail("it is gone")
 
 
 def test_projects_outlive_the_process(store: ProjectStore, path: Path) -> None:

@@ -7,7 +7,7 @@ from fakeredis import FakeRedis, FakeServer
 
 from muniment.bus import Bus
 from muniment.dirty import DirtyPaths
-from muniment.errors import InternalError, InvalidValue, UnknownJob
+from muniment.errors import IllegalMove, InternalError, InvalidValue, UnknownJob
 from muniment.events import EventType
 from muniment.jobs import JobKind, JobRequest, JobStatus, Progress
 from muniment.leases import Denied, Lease, Leases
@@ -297,3 +297,94 @@ def test_an_ended_job_is_kept_for_a_week_and_older_ones_leave_the_list(fleet):
     fleet.clock.advance(8 * 24 * 3600)
     fleet.queue.request(make_project("beta"), JobRequest())
     assert job.id not in [listed.id for listed in fleet.queue.list().items]
+
+
+def test_a_queued_job_is_cancelled_and_told(fleet):
+    project = make_project()
+    job_id = fleet.queue.request(project, JobRequest()).job_id
+    job = fleet.queue.cancel(job_id)
+    assert (job.status, job.finished_at) == (JobStatus.CANCELLED, fleet.clock.now)
+    assert fleet.events(job_id) == [EventType.JOB_QUEUED, EventType.INDEX_CANCELLED]
+    assert not fleet.queue.has_work(project.id)
+    assert fleet.queue.projects_with_work() == []
+    assert fleet.queue.claim_next(fleet.lease(project)) is None
+
+
+def test_a_cancelled_pass_sees_it_and_can_end_nothing(fleet):
+    project = make_project()
+    fleet.queue.request(project, JobRequest())
+    lease = fleet.lease(project)
+    job = fleet.queue.claim_next(lease)
+    assert fleet.queue.is_running(job)
+    fleet.queue.cancel(job.id)
+    assert not fleet.queue.is_running(job)
+    fleet.queue.progress(job, Progress(percent=50))
+    assert not fleet.queue.finish(lease, job, JobStatus.COMPLETED, Progress())
+    assert not fleet.queue.put_back(lease, job)
+    assert fleet.queue.get(job.id).status == JobStatus.CANCELLED
+    assert fleet.queue.get(job.id).percent == 0
+
+
+def test_cancelling_the_running_job_leaves_the_one_that_waits(fleet):
+    project = make_project()
+    fleet.queue.request(project, JobRequest())
+    lease = fleet.lease(project)
+    running = fleet.queue.claim_next(lease)
+    waiting = fleet.queue.request(project, JobRequest()).job_id
+    fleet.queue.cancel(running.id)
+    assert fleet.queue.projects_with_work() == [project.id]
+    assert fleet.queue.claim_next(lease).id == waiting
+
+
+def test_what_has_ended_cannot_be_cancelled(fleet):
+    project = make_project()
+    job_id = fleet.queue.request(project, JobRequest()).job_id
+    fleet.queue.cancel(job_id)
+    with pytest.raises(IllegalMove, match="cancelled and cannot become cancelled"):
+        fleet.queue.cancel(job_id)
+    with pytest.raises(UnknownJob):
+        fleet.queue.cancel("0000000000000000")
+
+
+def test_an_attempt_that_was_put_back_and_claimed_again_is_another_one(fleet):
+    project = make_project()
+    fleet.queue.request(project, JobRequest())
+    lease = fleet.lease(project)
+    first = fleet.queue.claim_next(lease)
+    second = fleet.queue.claim_next(lease)
+    assert first.id == second.id
+    assert not fleet.queue.is_running(first)
+    assert fleet.queue.is_running(second)
+    fleet.connections.records.delete(f"muniment:job:{first.id}")
+    assert not fleet.queue.is_running(second)
+
+
+def test_of_a_forgotten_project_only_the_records_of_its_jobs_are_left(fleet):
+    project, other = make_project(), make_project("alpha-abc234-x")
+    for one in (project, other):
+        fleet.queue.request(one, JobRequest())
+        fleet.queue.claim_next(fleet.lease(one))
+        fleet.queue.request(one, JobRequest())
+        fleet.dirty.add(one.id, ["a.py"])
+    before = set(fleet.connections.rq.scan_iter())
+    fleet.queue.cancel_all(project.id)
+    assert fleet.queue.forget(project.id)
+    gone = before - set(fleet.connections.rq.scan_iter())
+    names = {key.decode() for key in before if key.decode().endswith(project.id)}
+    assert {key.decode() for key in gone if not key.startswith(b"rq:job:")} == names
+    assert all(job.status == JobStatus.CANCELLED for job in fleet.queue.list().items if job.project_id == project.id)
+    assert fleet.queue.projects_with_work() == [other.id]
+    assert fleet.queue.has_work(other.id)
+    assert fleet.leases.holder(other.id) is not None
+    assert fleet.queue.forget(project.id), "harmless to repeat"
+
+
+def test_a_project_is_not_forgotten_while_a_worker_lingers_on_its_queue(fleet):
+    project = make_project()
+    fleet.queue.request(project, JobRequest())
+    redis = fleet.connections.rq
+    redis.sadd(f"rq:workers:muniment-{project.id}", "rq:worker:lingers")
+    redis.set("rq:worker:lingers", "x")
+    assert not fleet.queue.forget(project.id)
+    redis.delete("rq:worker:lingers")
+    assert fleet.queue.forget(project.id), "a worker that was killed is none"

@@ -115,7 +115,7 @@ def test_a_project_that_must_not_be_watched_is_left_alone(world: World, until: C
 def test_a_removed_project_is_not_watched_any_more(world: World):
     project = world.project()
     world.roster.align(at_start=True)
-    world.store.remove(project.id)
+    world.store.remove(project.id, project.updated_at)
     world.roster.align()
     assert world.roster.find(project.id) is None
     assert world.pending.take(0) == {}

@@ -96,6 +96,7 @@ async def wait_for_index(
         on_progress,
         quiet=services.settings.debounce_seconds + WATCHER_SECONDS,
     )
+    await to_thread.run_sync(services.projects.get, project.id)  # removed meanwhile: nothing to be ready
     status = await to_thread.run_sync(services.status.project_status, project)
     return WaitAnswer(ready=covered and status.state != IndexState.FAILED, status=status)
 

@@ -3,18 +3,21 @@
 import asyncio
 import contextlib
 import logging
+import sqlite3
 from collections.abc import AsyncIterator
 
+from anyio import to_thread
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 import muniment
+from muniment.events import EventType
 from muniment_api import errors
 from muniment_api.access_control import AccessControl, known_names
 from muniment_api.dashboard import mount_dashboard
 from muniment_api.deps import Services
 from muniment_api.gateway import mount_mcp
-from muniment_api.routes import events, health, jobs, memories, projects, search
+from muniment_api.routes import events, files, health, jobs, memories, projects, pushed, search
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +46,7 @@ def create_app(services: Services) -> FastAPI:
     errors.install(app)
     # not on the application: there it would answer in its own words, around all of ours
     api = APIRouter(prefix="/api/v1", responses=errors.RESPONSES, max_body_size=errors.MAX_BODY)
-    for part in (projects, search, memories, jobs, events):
+    for part in (projects, files, pushed, search, memories, jobs, events):
         api.include_router(part.router)
     app.include_router(api)
     app.include_router(health.router)
@@ -61,16 +64,29 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     feed = asyncio.create_task(services.feed.run(), name="feed")
     feed.add_done_callback(_died)
+    removals = asyncio.create_task(_follow_removals(services), name="removals")
+    removals.add_done_callback(_died)
     try:
         async with app.state.mcp.session_manager.run():
             services.preload()
             yield
     finally:
         feed.cancel()
-        await asyncio.wait({feed})
+        removals.cancel()
+        await asyncio.wait({feed, removals})
         await services.close()
 
 
-def _died(feed: asyncio.Task[None]) -> None:
-    if not feed.cancelled():
-        log.critical("live events ended", exc_info=feed.exception())
+async def _follow_removals(services: Services) -> None:
+    """A project may be removed through another gateway: the files that this one has open would never be freed."""
+    with services.feed.reader(lambda event: event.type == EventType.PROJECT_REMOVED) as events:
+        async for _ in events:
+            try:
+                await to_thread.run_sync(services.let_go)
+            except sqlite3.Error as error:
+                log.warning("removed projects stay open: %s", error)
+
+
+def _died(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        log.critical("live events ended (%s)", task.get_name(), exc_info=task.exception())

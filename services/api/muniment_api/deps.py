@@ -12,16 +12,26 @@ from muniment.access import resolve_token
 from muniment.bus import Bus, Listener
 from muniment.dirty import DirtyPaths
 from muniment.embedding import Embedder
+from muniment.embedding.choice import EmbedderChoice, FileEmbedders
 from muniment.embedding.minilm import MiniLmEmbedder
-from muniment.embedding.static import StaticEmbedder
-from muniment.errors import ChromaUnavailable, InvalidValue, ModelUnavailable, NotConfigured
+from muniment.errors import (
+    ChromaUnavailable,
+    EmbedderRefused,
+    EmbedderUnavailable,
+    InvalidValue,
+    ModelUnavailable,
+    NotConfigured,
+)
 from muniment.intake import Intake
 from muniment.leases import Leases
+from muniment.masking import load_rules
 from muniment.memory import MemoryStore
 from muniment.project import Project
 from muniment.projects import ProjectStore
+from muniment.pushing import PushIntake
 from muniment.queue import JobQueue, utc_now
 from muniment.redis_client import Connections, connect
+from muniment.removal import ProjectRemover, Stores
 from muniment.search import Search
 from muniment.settings import Settings
 from muniment.status import StatusReader
@@ -44,6 +54,8 @@ class Services:
     dirty: DirtyPaths
     projects: ProjectStore
     intake: Intake
+    pushes: PushIntake
+    remover: ProjectRemover
     status: StatusReader
     search: Search
     memory: MemoryStore
@@ -51,6 +63,12 @@ class Services:
     embedders: tuple[Embedder, ...]
     listener: Listener
     feed: Feed
+
+    def let_go(self) -> None:
+        """Lets go of what is held for projects that do not exist any more."""
+        known = {project.id for project in self.projects.all()}
+        self.search.keep_only(known)
+        self.memory.keep_only(known)
 
     def preload(self) -> None:
         """Loads the models in the background, so that the first question does not wait for them."""
@@ -60,8 +78,9 @@ class Services:
         for embedder in self.embedders:
             try:
                 embedder.embed(["warm up"])
-            except ModelUnavailable as error:
+            except (ModelUnavailable, EmbedderUnavailable, EmbedderRefused) as error:
                 log.error("%s", error)
+        load_rules(self.settings.folder.rule_cache)
         with contextlib.suppress(ChromaUnavailable):  # the first connection alone takes half a second
             self.vectors.heartbeat()
 
@@ -80,7 +99,7 @@ def build_services(
     token = resolve_token(settings)
     redis_url = _required("MUNIMENT_REDIS_URL", settings.redis_url)
     chroma_url = _required("MUNIMENT_CHROMA_URL", settings.chroma_url)
-    files = file_embedder or StaticEmbedder(settings.static_model)
+    files = FileEmbedders(EmbedderChoice.of(settings), file_embedder)
     texts = memory_embedder or MiniLmEmbedder()
     connections = _connected(redis_url)
     bus = Bus(connections.records)
@@ -90,6 +109,8 @@ def build_services(
     projects = ProjectStore(settings.folder.server_db)
     memory = MemoryStore(settings.folder.memories_db, texts, utc_now)
     vectors = VectorStore(chroma_url)
+    status = StatusReader(settings.folder, queue, dirty, memory.count)
+    search = Search(settings.folder, vectors, files.configured, for_model=files.for_model)
     listener = Listener(redis_url)
     return Services(
         settings=settings,
@@ -101,11 +122,13 @@ def build_services(
         dirty=dirty,
         projects=projects,
         intake=Intake(projects, queue, bus, settings.roots),
-        status=StatusReader(settings.folder, queue, dirty, memory.count),
-        search=Search(settings.folder, vectors, files),
+        pushes=PushIntake(projects, queue, dirty, settings.folder, settings.max_file_bytes),
+        remover=ProjectRemover(Stores(settings.folder, projects, queue, vectors), status, bus, search.forget),
+        status=status,
+        search=search,
         memory=memory,
         vectors=vectors,
-        embedders=(files, texts),
+        embedders=(files.configured, texts),
         listener=listener,
         feed=Feed(listener),
     )

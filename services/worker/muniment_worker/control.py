@@ -21,6 +21,7 @@ from muniment.redis_client import REDIS_ERRORS
 
 log = logging.getLogger(__name__)
 EXIT_LEASE_EXPIRED = 75
+LOOK_SECONDS = 0.5  # between two looks at the job's record: so long a cancelled pass may go on
 
 
 class Interrupted(MunimentError):
@@ -30,6 +31,18 @@ class Interrupted(MunimentError):
     retryable = True
     message = "The worker shuts down."
     remedy = "Nothing to do: the job goes on when a worker is back."
+
+
+class Cancelled(MunimentError):
+    """The job's record is gone, says that it was cancelled, or speaks of another attempt."""
+
+    code = "cancelled"
+    http_status = 409
+    message = "Job {job_id} was cancelled."
+    remedy = "Nothing to do: what it had indexed stays."
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(job_id=job_id)
 
 
 class LeaseKeeper:
@@ -82,17 +95,38 @@ class LeaseKeeper:
 class PassControl:
     """The ``Control`` of a pass in a work horse."""
 
-    def __init__(self, queue: JobQueue, job: Job, keeper: LeaseKeeper, stopping: threading.Event) -> None:
+    def __init__(
+        self,
+        queue: JobQueue,
+        job: Job,
+        keeper: LeaseKeeper,
+        stopping: threading.Event,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._queue = queue
         self._job = job
         self._keeper = keeper
         self._stopping = stopping
+        self._clock = clock
+        self._look_at = clock()
 
     def check(self) -> None:
+        """Raises LeaseLost, Interrupted or Cancelled. A Redis that is away stops nothing."""
         if self._keeper.lost.is_set():
             raise LeaseLost(self._job.project_id)
         if self._stopping.is_set():
             raise Interrupted()
+        if self._clock() >= self._look_at:
+            if not self._goes_on():
+                raise Cancelled(self._job.id)
+            self._look_at = self._clock() + LOOK_SECONDS
+
+    def _goes_on(self) -> bool:
+        try:
+            return self._queue.is_running(self._job)
+        except REDIS_ERRORS as away:
+            log.debug("whether job %s goes on cannot be asked: %s", self._job.id, away)
+            return True
 
     def pause(self, seconds: float) -> None:
         self._stopping.wait(seconds)

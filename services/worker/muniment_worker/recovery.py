@@ -1,4 +1,4 @@
-"""Makes good what was lost: bells that nobody will answer, and a Redis that was wiped.
+"""Makes good what was lost: bells that nobody will answer, a Redis that was wiped, what removed projects left behind.
 
 Runs in every supervisor at every tick; each step is harmless when another supervisor does it too.
 """
@@ -11,6 +11,8 @@ from muniment.jobs import JobKind, JobRequest
 from muniment.leases import Leases
 from muniment.projects import ProjectStore
 from muniment.queue import JobQueue
+from muniment.removal import Stores, sweep_removed
+from muniment_worker.tasks import Desk
 
 log = logging.getLogger(__name__)
 
@@ -43,3 +45,17 @@ def rebuild_after_loss(queue: JobQueue, server_db: Path) -> int:
     if known:
         log.warning("Redis held nothing: %d projects reconcile", len(known))
     return len(known)
+
+
+def leftovers(server_db: Path) -> bool:
+    """Whether a removed project was not swept to the end."""
+    with closing(ProjectStore(server_db)) as projects:
+        return bool(projects.removed())
+
+
+def sweep_leftovers(desk: Desk) -> None:
+    """Deletes what removed projects left behind. Slow, and it talks to Chroma: for a process of its own."""
+    folder = desk.settings.folder
+    with closing(ProjectStore(folder.server_db)) as projects:
+        for project_id in sweep_removed(Stores(folder, projects, desk.queue, desk.tools.vectors)):
+            log.info("nothing is left of removed project %s", project_id)

@@ -13,12 +13,14 @@ import socket
 import time
 from collections.abc import Callable
 
+from muniment.embedding.choice import EmbedderChoice
 from muniment.leases import Lease, Leases
+from muniment.masking import load_rules
 from muniment.process import die_with_parent, watch_parent
 from muniment.redis_client import BELL_CHANNEL, REDIS_ERRORS
 from muniment.settings import Settings
 from muniment_worker import tasks
-from muniment_worker.recovery import rebuild_after_loss, ring_again, runnable_projects
+from muniment_worker.recovery import leftovers, rebuild_after_loss, ring_again, runnable_projects, sweep_leftovers
 from muniment_worker.tasks import Desk, open_desk
 from muniment_worker.worker import work_on
 
@@ -29,6 +31,7 @@ AWAY_SECONDS = 0.5
 DRAIN_SECONDS = 5.0
 FIRST_REST_SECONDS = 0.5
 LONGEST_REST_SECONDS = 30.0
+SWEEP_SECONDS = 5.0  # between two looks for what removed projects left behind
 
 
 class Supervisor:
@@ -37,13 +40,17 @@ class Supervisor:
         self._clock = clock
         self._workers: dict[int, Lease] = {}  # by pid; the lease each was forked with names its owner
         self._resting: dict[str, tuple[int, float]] = {}  # bad ends of workers, and when the next may start
+        self._sweeper: int | None = None  # pid of the process that sweeps
+        self._sweep_at = clock()
         self._stopping = False
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT; then the workers drain, and what does not end in time is killed."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: self._stop())
-        tasks.embedder(self._settings.static_model)  # before any fork: the horses share its pages
+        # before any fork: the horses share their pages
+        tasks.embedder(EmbedderChoice.of(self._settings))
+        load_rules(self._settings.folder.rule_cache)
         while not self._stopping:
             desk = open_desk(self._settings)
             try:
@@ -73,6 +80,7 @@ class Supervisor:
         """One look at everything: dead workers, a wiped Redis, projects that nobody works on."""
         self._reap(desk.leases)
         rebuild_after_loss(desk.queue, self._settings.folder.server_db)
+        self._sweep()
         mine = {lease.project_id for lease in self._workers.values()}
         for project_id in runnable_projects(desk.queue, desk.leases):
             if self._clock() < self._resting.get(project_id, (0, 0.0))[1]:
@@ -86,21 +94,17 @@ class Supervisor:
                 ring_again(desk.queue, project_id)
                 self._fork(lease)
 
-    def _fork(self, lease: Lease) -> None:
-        parent = os.getpid()
-        pid = os.fork()
-        if pid:
-            self._workers[pid] = lease
-            log.info("worker %d for %s", pid, lease.project_id)
+    def _sweep(self) -> None:
+        if self._sweeper is not None or self._clock() < self._sweep_at:
             return
-        code = 1
-        try:
-            if not die_with_parent(parent):
-                watch_parent(parent)
-            signal.set_wakeup_fd(-1)
+        self._sweep_at = self._clock() + SWEEP_SECONDS
+        if leftovers(self._settings.folder.server_db):
+            # a process of its own: it may take long, and no horse may inherit a connection to Chroma
+            self._sweeper = self._child("the sweeper", sweep_leftovers)
+
+    def _fork(self, lease: Lease) -> None:
+        def work(desk: Desk) -> None:
             tasks.inherit(lease)
-            # a connection must not be shared with the parent
-            desk = open_desk(self._settings)
             work_on(
                 lease.project_id,
                 desk.connections.rq,
@@ -109,9 +113,27 @@ class Supervisor:
                 linger_seconds=self._settings.linger_seconds,
                 niceness=self._settings.nice,
             )
+
+        pid = self._child(f"the worker of {lease.project_id}", work)
+        self._workers[pid] = lease
+        log.info("worker %d for %s", pid, lease.project_id)
+
+    def _child(self, name: str, work: Callable[[Desk], None]) -> int:
+        """Has a process of its own, which dies with this one, do the work; returns its pid."""
+        parent = os.getpid()
+        pid = os.fork()
+        if pid:
+            return pid
+        code = 1
+        try:
+            if not die_with_parent(parent):
+                watch_parent(parent)
+            signal.set_wakeup_fd(-1)
+            # a connection must not be shared with the parent
+            work(open_desk(self._settings))
             code = 0
         except BaseException:
-            log.exception("the worker of %s failed", lease.project_id)
+            log.exception("%s failed", name)
             raise
         finally:
             # no clean-up of the parent's objects in the child
@@ -119,6 +141,8 @@ class Supervisor:
             os._exit(code)
 
     def _reap(self, leases: Leases | None = None) -> None:
+        if self._sweeper is not None and os.waitpid(self._sweeper, os.WNOHANG)[0]:
+            self._sweeper = None
         for pid, lease in list(self._workers.items()):
             ended, status = os.waitpid(pid, os.WNOHANG)
             if not ended:

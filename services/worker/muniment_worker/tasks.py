@@ -19,7 +19,8 @@ from pathlib import Path
 from muniment import settings as settings_module
 from muniment.bus import Bus
 from muniment.dirty import DirtyPaths
-from muniment.embedding.static import StaticEmbedder
+from muniment.embedding import Embedder
+from muniment.embedding.choice import EmbedderChoice, file_embedder
 from muniment.errors import (
     AttemptsExhausted,
     DiskFull,
@@ -28,18 +29,20 @@ from muniment.errors import (
     LeaseLost,
     MunimentError,
     PathOutsideRoots,
+    UnknownProject,
     WriterBusy,
 )
 from muniment.indexing import Limits, PassTools, open_index, run_pass
 from muniment.jobs import Job, JobKind, JobRequest, JobStatus, Progress
 from muniment.leases import Denied, Lease, Leases
+from muniment.parsing import default_helpers
 from muniment.project import Project
 from muniment.projects import ProjectStore
 from muniment.queue import JobQueue, utc_now
 from muniment.redis_client import REDIS_ERRORS, Connections, connect
 from muniment.settings import Settings
 from muniment.vectors import VectorStore
-from muniment_worker.control import Interrupted, LeaseKeeper, PassControl
+from muniment_worker.control import Cancelled, Interrupted, LeaseKeeper, PassControl
 
 log = logging.getLogger(__name__)
 BUSY_PAUSE_SECONDS = 1.0
@@ -67,18 +70,20 @@ def open_desk(settings: Settings) -> Desk:
     tools = PassTools(
         dirty=DirtyPaths(connections.records),
         vectors=VectorStore(settings.chroma_url or "http://127.0.0.1:8000"),
-        embedder=embedder(settings.static_model),
+        embedder=embedder(EmbedderChoice.of(settings)),
         limits=limits,
+        helpers=default_helpers() if settings.helpers is None else settings.helpers,
         now=utc_now,
+        rule_cache=settings.folder.rule_cache,
     )
     queue = JobQueue(connections, Bus(connections.records), leases)
     return Desk(settings, connections, leases, queue, tools)
 
 
 @cache
-def embedder(model: Path | None) -> StaticEmbedder:
-    """Loaded once, by the supervisor: the horses share its pages."""
-    return StaticEmbedder(model)
+def embedder(choice: EmbedderChoice) -> Embedder:
+    """Made once, by the supervisor: the horses share the pages of a static model; any other is loaded by the horse."""
+    return file_embedder(choice)
 
 
 def inherit(lease: Lease) -> None:
@@ -97,7 +102,13 @@ def run(project_id: str) -> str:
         job = desk.queue.claim_next(lease)
         if job is None:
             return "nothing to do"
-        outcome = carry_out(desk, lease, job, keeper)
+        try:
+            outcome = carry_out(desk, lease, job, keeper)
+        except UnknownProject:
+            # removed since the bell; its keys came back with the job
+            desk.queue.cancel_all(project_id)
+            desk.queue.forget(project_id)
+            return "nothing to do"
     if desk.queue.has_work(project_id) and not stopping.is_set():
         desk.queue.ring(project_id, f"next job of {job.project}")
     return outcome
@@ -111,20 +122,22 @@ def _take_lease(desk: Desk, project_id: str) -> Lease | Denied:
 
 
 def carry_out(desk: Desk, lease: Lease, job: Job, keeper: LeaseKeeper) -> str:
-    """Runs one claimed job to its end, or puts it back."""
+    """Runs one claimed job to its end, or puts it back. Raises UnknownProject when the project was removed."""
     crashes = desk.queue.crashes(job)
     if crashes >= desk.settings.max_attempts:
         return _fail(desk, lease, job, AttemptsExhausted(crashes, job.phase, job.last_file or "?").body())
     control = PassControl(desk.queue, job, keeper, stopping)
     try:
         with closing(ProjectStore(desk.settings.folder.server_db)) as projects:
-            project = projects.get(job.project_id)
+            folder = desk.settings.folder.project(job.project_id)
+            with projects.kept(job.project_id) as project:  # nothing may bring back the folder of a removed project
+                folder.path.mkdir(parents=True, exist_ok=True)
         check_roots(project, desk.settings.roots)
-        with open_index(desk.settings.folder.project(project.id), project.id) as index:
+        with open_index(folder, project.id) as index:
             progress = run_pass(project, job, index, desk.tools, control)
             incomplete = index.manifest.meta().incomplete
-    except LeaseLost:
-        return "lease lost"
+    except (LeaseLost, Cancelled) as ended:
+        return ended.code.replace("_", " ")  # it is not this attempt's to end any more
     except Interrupted:
         desk.queue.put_back(lease, job)
         return "put back"
@@ -134,17 +147,19 @@ def carry_out(desk: Desk, lease: Lease, job: Job, keeper: LeaseKeeper) -> str:
         stopping.wait(BUSY_PAUSE_SECONDS)
         desk.queue.put_back(lease, job, tell=False)
         return "put back"
+    except UnknownProject:
+        raise
     except REDIS_ERRORS:
         raise  # the record cannot be written either: whoever claims the job next goes on from the checkpoint
     except Exception as error:  # the boundary: whatever it was, the job must not be tried for ever
         log.exception("job %s of %s failed", job.id, job.project)
         return _fail(desk, lease, job, _as_error(error, desk.settings))
-    desk.queue.finish(lease, job, JobStatus.COMPLETED, progress)
-    if incomplete and not job.request.whole_tree:
+    finished = desk.queue.finish(lease, job, JobStatus.COMPLETED, progress)
+    if finished and incomplete and not job.request.whole_tree:
         # an earlier pass over the whole tree did not come to its end. After one that did, what is still missing lies
         # below a folder that cannot be read: asking again at once would never end
         desk.queue.request(project, JobRequest(kind=JobKind.RECONCILE))
-    return "completed"
+    return "completed" if finished else "cancelled at its end"
 
 
 def check_roots(project: Project, roots: Sequence[Path]) -> None:

@@ -4,7 +4,16 @@ import sys
 
 import typer
 
-from muniment.cli import bridge, job_commands, project_commands, quickstart, stack_commands
+from muniment.cli import (
+    bridge,
+    doctor_commands,
+    file_commands,
+    job_commands,
+    project_commands,
+    push_commands,
+    quickstart,
+    stack_commands,
+)
 from muniment.errors import MunimentError
 
 app = typer.Typer(
@@ -14,7 +23,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for commands in (stack_commands, quickstart, project_commands, job_commands, bridge):
+for commands in (
+    stack_commands,
+    quickstart,
+    project_commands,
+    push_commands,
+    file_commands,
+    job_commands,
+    doctor_commands,
+    bridge,
+):
     commands.register(app)
 
 

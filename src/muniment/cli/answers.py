@@ -25,9 +25,45 @@ class Found(BaseModel):
     degraded: list[str] = []
 
 
+class ProjectRemoved(BaseModel):
+    """Not the one of ``muniment.removal``, for the same reason."""
+
+    message: str
+
+
 class ListedProject(Project):
     index: IndexHeader
 
 
 class ProjectPage(BaseModel):
     items: list[ListedProject]
+
+
+class Finding(BaseModel):
+    what: str
+    count: int
+    examples: list[str]
+    meaning: str
+
+
+class IndexBytes(BaseModel):
+    manifest: int
+    lexical: int
+
+
+class IndexReport(BaseModel):
+    """Not the one of ``muniment.indexing``, for the same reason."""
+
+    indexed: bool
+    busy: bool
+    files: int
+    chunks: int
+    vectors: int | None
+    building: str | None
+    clean_end: bool
+    complete: bool
+    interrupted: list[str]
+    findings: list[Finding]
+    unchecked: list[str]
+    bytes_on_disk: IndexBytes
+    sound: bool

@@ -16,6 +16,7 @@ from muniment.stack.children import base_url
 from muniment.stack.state import read_state
 
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+PATIENT = httpx.Timeout(600.0, connect=5.0)
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -101,8 +102,18 @@ class Gateway:
         given = {name: value for name, value in params.items() if value is not None}
         return self._call("GET", route, params=given)
 
+    def get_patiently(self, route: str) -> Answer:
+        """For an answer that takes the longer the larger the index is."""
+        return self._call("GET", route, timeout=PATIENT)
+
     def post(self, route: str, body: object) -> Answer:
         return self._call("POST", route, json=body)
+
+    def put_text(self, route: str, text: bytes) -> Answer:
+        return self._call("PUT", route, content=text, headers={"Content-Type": "text/plain; charset=utf-8"})
+
+    def delete(self, route: str, **params: Any) -> Answer:
+        return self._call("DELETE", route, params=params)
 
     def _call(self, method: str, route: str, **options: Any) -> Answer:
         try:

@@ -1,15 +1,16 @@
-"""`muniment init`, `index`, `search` and `status`: the main job, through the gateway."""
+"""`muniment init`, `index`, `search`, `status` and `remove`: the main job, through the gateway."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from muniment.cli.answers import Found, ProjectPage
+from muniment.cli.answers import Found, ProjectPage, ProjectRemoved
 from muniment.cli.client import Gateway, Refused, connect, project_path
 from muniment.cli.following import follow
 from muniment.cli.options import AsJson, DataDir, Url
 from muniment.cli.render import console, failures, projects_table, show_found, status_details, summary
+from muniment.errors import ConfirmationRequired, UnexpectedAnswer
 from muniment.intake import JobAnswer, ProjectAnswer
 from muniment.jobs import TERMINAL, Job, JobKind, JobPage, JobStatus
 from muniment.status import ProjectStatus
@@ -28,6 +29,9 @@ def init(
             metavar="PATH", help="Folders with its sources; a project that exists keeps its own.", show_default=False
         ),
     ] = None,
+    no_folder: Annotated[
+        bool, typer.Option("--no-folder", help="A new project without folders, for `muniment put` alone.")
+    ] = False,
     pattern: Annotated[
         list[str] | None,
         typer.Option(metavar="GLOB", help="Only files like this; repeatable, '' for all.", show_default=False),
@@ -44,10 +48,11 @@ def init(
     url: Url = None,
 ) -> None:
     """Make a project, or change the one of that name, and start indexing it in the background."""
+    # the server does not share our working folder
+    folders = [str(path.expanduser().absolute()) for path in paths or ()]
     given = {
         "name": name,
-        # the server does not share our working folder
-        "watch_paths": [str(path.expanduser().absolute()) for path in paths or ()] or None,
+        "watch_paths": folders if folders or no_folder else None,
         "watch_patterns": pattern or None,
         "watch_exclude": exclude or None,
         "watch": watch,
@@ -82,11 +87,11 @@ def index(
         if background:
             typer.echo(job_id)
         else:
-            _see_through(gateway, job_id)
+            console().print(summary(see_through(gateway, job_id)), soft_wrap=True)
 
 
-def _see_through(gateway: Gateway, job_id: str) -> None:
-    """Shows a job until it ends. Raises Refused with the job's error, Exit when it was stopped."""
+def see_through(gateway: Gateway, job_id: str) -> Job:
+    """Shows a job until it has completed. Raises Refused with the job's error, Exit when it was stopped."""
     try:
         job = follow(gateway, job_id, console(stderr=True))
     except KeyboardInterrupt as interrupt:
@@ -95,8 +100,7 @@ def _see_through(gateway: Gateway, job_id: str) -> None:
     for failure in failures(job):
         typer.echo(f"failed: {failure}", err=True)
     if job.status is JobStatus.COMPLETED:
-        console().print(summary(job), soft_wrap=True)
-        return
+        return job
     if job.error is not None:
         raise Refused(job.error)
     typer.echo(f"error: Job {job_id} is {job.status}; `muniment jobs status {job_id}` shows it.", err=True)
@@ -149,6 +153,32 @@ def status(
             typer.echo("No projects yet: `muniment init NAME PATH` makes one.")
 
 
+def remove(
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+    data_dir: DataDir = None,
+    url: Url = None,
+) -> None:
+    """Remove a project with its index and what was put into it; its memories are kept in a file on the server."""
+    with connect(data_dir, url) as gateway:
+        if not yes:
+            typer.confirm(f"{_what_would_go(gateway, name)} Go on?", abort=True, err=True)
+        answer = gateway.delete(project_path(name), confirm=True)
+    typer.echo(answer.content if as_json else answer.read(ProjectRemoved).message)
+
+
+def _what_would_go(gateway: Gateway, name: str) -> str:
+    """In the gateway's words."""
+    try:
+        gateway.delete(project_path(name))
+    except Refused as refused:
+        if refused.body().code != ConfirmationRequired.code:
+            raise
+        return refused.body().message
+    raise UnexpectedAnswer("the gateway", "it removes projects without asking back")
+
+
 def _current_jobs(gateway: Gateway) -> dict[str, Job]:
     """By project id: the job that runs, else the one that waits."""
     unfinished = [state for state in JobStatus if state not in TERMINAL]
@@ -162,5 +192,5 @@ def _current_jobs(gateway: Gateway) -> dict[str, Job]:
 
 
 def register(app: typer.Typer) -> None:
-    for command in (init, index, search, status):
+    for command in (init, index, search, status, remove):
         app.command()(command)

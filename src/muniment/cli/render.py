@@ -11,6 +11,7 @@ from rich.text import Text
 
 from muniment.cli.answers import Found, Hit, ListedProject
 from muniment.jobs import Job, JobStatus
+from muniment.manifest.listing import ListedFile
 from muniment.queue import NO_SLOT
 from muniment.status import IndexHeader, IndexState, ProjectStatus
 
@@ -27,6 +28,9 @@ STYLES: Mapping[str, str] = {
     "paused": "yellow",
     "completed": "green",
     "idle": "green",
+    "indexed": "green",
+    "pending": "yellow",
+    "skipped": "dim",
     "failed": "red",
     "cancelled": "dim",
     "empty": "dim",
@@ -48,6 +52,8 @@ def clean(text: str) -> str:
 
 def show_found(out: Console, found: Found, query: str) -> None:
     out.print(index_line(found.index), soft_wrap=True)
+    for warning in found.index.warnings:
+        out.print(Text(f"Warning: {clean(warning)}", style="yellow"), soft_wrap=True)
     for reason in found.degraded:
         out.print(f"Degraded: {clean(reason)}", soft_wrap=True)
     if not found.results:
@@ -119,6 +125,7 @@ def status_details(status: ProjectStatus) -> RenderableType:
     details: dict[str, str | Text] = {
         "Project": f"{status.project}  ({status.project_id})",
         "State": _state(status.state).append(", up to date" if status.up_to_date else "", style="default"),
+        **({"Warning": Text("\n".join(map(clean, status.warnings)), style="yellow")} if status.warnings else {}),
         "Coverage": f"{coverage.lexical_percent:.1f}% lexical, {coverage.vector_percent:.1f}% vectors",
         "Files": f"{coverage.files_total:,}: {status.missing:,} not indexed yet, {status.extra:,} to be removed",
         "Chunks": f"{coverage.chunks:,}",
@@ -131,6 +138,18 @@ def status_details(status: ProjectStatus) -> RenderableType:
     if status.job is None:
         return _details({**details, "Job": "-"})
     return Group(_details(details), Text("Job"), Padding(job_details(status.job), (0, 0, 0, 2)))
+
+
+def file_line(file: ListedFile) -> Text:
+    """The path stands in its own column and whole: it is there to copy."""
+    line = _state(f"{file.state:<7}").append(f"  {file.reason or '-':<11}", style="default")
+    line.append(f"  {file.chunks:>6,}  {clean(file.path) or '.'}", style="default")
+    notes = [
+        "pushed" if file.pushed else "",
+        f"{file.masked:,} masked" if file.masked else "",
+        f"by lines: {file.by_lines}" if file.by_lines else "",
+    ]
+    return line.append(f"  ({', '.join(filter(None, notes))})" if any(notes) else "", style="dim")
 
 
 # --- jobs -------------------------------------------------------------------------------------------------------
@@ -233,7 +252,7 @@ def age(passed: timedelta) -> str:
 
 
 def _state(state: str) -> Text:
-    return Text(state, style=STYLES.get(state, ""))
+    return Text(state, style=STYLES.get(state.strip(), ""))
 
 
 def count(number: int, noun: str) -> str:

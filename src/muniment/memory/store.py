@@ -7,7 +7,7 @@ a project in memory and, before it answers, takes over what changed since, whoev
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from muniment.embedding import Embedder, Vectors
-from muniment.errors import InvalidValue, UnknownMemory
+from muniment.errors import InvalidValue, UnknownMemory, UnknownProject
 from muniment.memory.matrix import VectorMatrix
 from muniment.memory.model import (
     MAX_SOURCE,
@@ -74,6 +74,7 @@ SCHEMA = (
         PRIMARY KEY (project_id, sequence)
     ) WITHOUT ROWID
     """,
+    "CREATE TABLE IF NOT EXISTS removed_projects (project_id TEXT PRIMARY KEY) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS changes (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), sequence INTEGER)",
     "INSERT OR IGNORE INTO changes VALUES (1, 0)",
 )
@@ -108,13 +109,18 @@ class MemoryStore:
     def store(
         self, project: Project, content: str, tags: str | Iterable[str] = (), source: str | None = None
     ) -> Stored:
-        """Stores a memory, unless the project has one that says nearly the same. Raises InvalidValue."""
+        """Stores a memory, unless the project has one that says nearly the same.
+
+        Raises InvalidValue, and UnknownProject when the project was removed meanwhile.
+        """
         content = clean_text("content", content)
         tags = clean_tags(tags)
         source = clean_text("source", source, MAX_SOURCE) if source and source.strip() else None
         vector = self._embed([content])[0]
         self._adopt([project.id])
         with self._write() as writer:
+            if writer.execute("SELECT 1 FROM removed_projects WHERE project_id = ?", (project.id,)).fetchone():
+                raise UnknownProject(project.name, [])
             near = self._near(project.id, content, vector)
             if isinstance(near, Stored):
                 return near
@@ -159,7 +165,7 @@ class MemoryStore:
                 among = _tagged(reader, project_id, wanted) if wanted else None
                 matrix = self._caught_up(reader, project_id)
                 scores.update(matrix.nearest(vector, max(POOL, 2 * limit), among=among, min_score=min_score))
-            pool = _fetch(reader, scores)
+            pool = fetch(reader, scores)
         hits = [MemoryHit(**dict(memory), score=round(scores[memory.id], 4)) for memory in pool]
         hits.sort(key=lambda hit: (scores[hit.id] + lift(query, hit.content), hit.updated_at, hit.id), reverse=True)
         return hits[:limit]
@@ -167,7 +173,7 @@ class MemoryStore:
     def get(self, project_id: str, memory_id: str) -> Memory:
         """Raises UnknownMemory."""
         with self._read() as reader:
-            found = [memory for memory in _fetch(reader, [memory_id]) if memory.project_id == project_id]
+            found = [memory for memory in fetch(reader, [memory_id]) if memory.project_id == project_id]
         if not found:
             raise UnknownMemory(memory_id, project_id)
         return found[0]
@@ -192,6 +198,12 @@ class MemoryStore:
         with self._read() as reader:
             row = reader.execute("SELECT count(*) FROM memories WHERE project_id = ?", (project_id,)).fetchone()
         return int(row[0])
+
+    def keep_only(self, project_ids: Collection[str]) -> None:
+        """Lets go of what is held in memory for every other project."""
+        with self._reading:
+            for project_id in self._matrices.keys() - set(project_ids):
+                del self._matrices[project_id]
 
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
@@ -219,7 +231,7 @@ class MemoryStore:
         with self._read() as reader:
             matrix = self._caught_up(reader, project_id)
             near = matrix.nearest(vector, MAX_SIMILAR, min_score=SIMILAR)
-            texts = {memory.id: memory.content for memory in _fetch(reader, [memory_id for memory_id, _ in near])}
+            texts = {memory.id: memory.content for memory in fetch(reader, [memory_id for memory_id, _ in near])}
         for memory_id, score in near:
             if score > DUPLICATE and _covers(texts[memory_id], content):
                 message = (
@@ -288,7 +300,7 @@ def _tagged(reader: sqlite3.Connection, project_id: str, tags: Sequence[str]) ->
     return {row["memory_id"] for row in rows}
 
 
-def _fetch(reader: sqlite3.Connection, memory_ids: Iterable[str]) -> list[Memory]:
+def fetch(reader: sqlite3.Connection, memory_ids: Iterable[str]) -> list[Memory]:
     rows = reader.execute(
         f"SELECT {COLUMNS} FROM memories WHERE id IN (SELECT value FROM json_each(?))",
         (json.dumps(list(memory_ids)),),

@@ -127,6 +127,9 @@ def project_view(project: Project, status: ProjectStatus | None) -> ProjectView:
         update |= {"active": True, "percent": shown.percent, "counter": shown.counter, "pace": shown.pace}
     if job is not None and job.error is not None and status.state == IndexState.FAILED:
         update |= {"problem": job.error.message, "remedy": job.error.remedy}
+    elif status.warnings:
+        problem, _, remedy = status.warnings[0].partition(" Remedy: ")
+        update |= {"problem": problem, "remedy": remedy}
     return view.model_copy(update=update)
 
 
@@ -138,6 +141,8 @@ def _project_badge(status: ProjectStatus) -> tuple[Tone, str]:
         return Tone.BAD, "Failed"
     if status.state == IndexState.EMPTY:
         return Tone.IDLE, "Empty"
+    if status.warnings:
+        return Tone.WARN, "Nothing indexed"
     return (Tone.OK, "Up to date") if status.up_to_date else (Tone.WARN, "Behind")
 
 

@@ -22,8 +22,9 @@ file. Searching works while indexing runs; nothing blocks.
 Store what should outlive your session: decisions and their reasons, causes of bugs, conventions, dead ends. One fact \
 per memory, understandable without your conversation, tagged, with its source. Delete what has become wrong.
 
-New repository: init_project with its absolute path on the server. Index out of step: start_indexing; index_files \
-rebuilds everything and is seldom needed. Both return a job id for get_job_status.
+New repository: init_project with its absolute path on the server. Text that is on no disk of the server: \
+put_file. Index out of step: start_indexing; index_files rebuilds everything and is seldom needed. All return a job id \
+for get_job_status.
 """
 
 

@@ -1,4 +1,4 @@
-"""Tools for projects: make, list, rebuild, look at and wait for their index."""
+"""Tools for projects: make, list, rebuild, look at and wait for their index, fill them, remove them."""
 
 from typing import Annotated, Any
 
@@ -9,13 +9,15 @@ from pydantic import Field
 
 from muniment.intake import JobAnswer, ProjectAnswer, ProjectRequest
 from muniment.jobs import Job, JobKind
+from muniment.pushed import PushAnswer
+from muniment.removal import ProjectRemoved
 from muniment.status import ProjectStatus
 from muniment_api import answers
 from muniment_api.answers import MAX_WAIT, Projects, WaitAnswer
 from muniment_api.deps import Services
 from muniment_api.gateway import text
 from muniment_api.gateway.parameters import ProjectName
-from muniment_api.gateway.server import ADDS, READS, GatewayServer, answer
+from muniment_api.gateway.server import ADDS, DELETES, READS, GatewayServer, answer
 
 
 class ProjectTools:
@@ -26,7 +28,10 @@ class ProjectTools:
         self,
         project: Annotated[str, Field(description="Name: letters, digits, '.', '_', '-'; at most 63.")],
         watch_paths: Annotated[
-            list[str] | None, Field(description="Absolute folders on the server; needed for a new project.")
+            list[str] | None,
+            Field(
+                description="Absolute folders on the server; needed for a new project; [] if put_file is to fill it."
+            ),
         ] = None,
         watch_patterns: Annotated[
             list[str] | None, Field(description="Globs that a file must match; empty takes every file.")
@@ -86,6 +91,36 @@ class ProjectTools:
         waited = await answers.wait_for_index(self._services, of, timeout, on_progress)
         return answer(text.wait_text(waited), waited)
 
+    def put_file(
+        self,
+        project: ProjectName,
+        path: Annotated[str, Field(description="Relative to the project, '/' between its segments.")],
+        content: Annotated[str, Field(description="The whole text; it replaces what this path had.")],
+    ) -> Annotated[CallToolResult, PushAnswer]:
+        """Index a text that is not on the server's disk; secrets in it are masked. It hides a file of the same path."""
+        put = self._services.pushes.put(project, path, content)
+        return answer(f"{put.message}\nJob: {put.job_id}", put)
+
+    def remove_file(
+        self,
+        project: ProjectName,
+        path: Annotated[str, Field(description="As it was given to put_file.")],
+    ) -> Annotated[CallToolResult, PushAnswer]:
+        """Take back a file of put_file. Files on the server's disk leave the index when they are deleted there."""
+        removed = self._services.pushes.remove(project, path)
+        return answer(f"{removed.message}\nJob: {removed.job_id}", removed)
+
+    def remove_project(
+        self,
+        project: ProjectName,
+        confirm: Annotated[
+            bool, Field(description="Without it nothing happens; the error says what would go.")
+        ] = False,
+    ) -> Annotated[CallToolResult, ProjectRemoved]:
+        """Remove a project: its jobs, index and put files. Its memories are kept in a file on the server."""
+        removed = self._services.remover.remove(project, confirm=confirm)
+        return answer(removed.message, removed)
+
 
 def register(mcp: GatewayServer, services: Services) -> None:
     tools = ProjectTools(services)
@@ -94,3 +129,6 @@ def register(mcp: GatewayServer, services: Services) -> None:
     mcp.offer(tools.index_files, ADDS)
     mcp.offer(tools.index_status, READS)
     mcp.offer(tools.wait_for_index, READS)
+    mcp.offer(tools.put_file, ADDS)
+    mcp.offer(tools.remove_file, DELETES)
+    mcp.offer(tools.remove_project, DELETES)

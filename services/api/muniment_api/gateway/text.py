@@ -9,7 +9,7 @@ from muniment.jobs import Job, JobPage
 from muniment.memory import MemoryHit, Stored
 from muniment.search import SearchHit
 from muniment.status import IndexHeader, IndexState, ProjectStatus
-from muniment_api.answers import Projects, SearchAnswer, WaitAnswer
+from muniment_api.answers import ProjectItem, Projects, SearchAnswer, WaitAnswer
 
 SNIPPETS_LENGTH = 20_000  # characters over all hits of one answer
 SHORTEST_SNIPPET = 400
@@ -18,7 +18,7 @@ CONTENT_LENGTH = 4_000  # characters of one memory
 
 
 def search_text(project: str, answer: SearchAnswer) -> str:
-    lines = [index_line(project, answer.index)]
+    lines = [index_line(project, answer.index), *_warnings(answer.index.warnings)]
     lines += [f"Degraded: {reason}" for reason in answer.degraded]
     if not answer.results:
         partial = answer.index.lexical_percent < 100 or answer.index.state != IndexState.IDLE
@@ -42,11 +42,17 @@ def index_line(project: str, index: IndexHeader) -> str:
 
 
 def _verdict(index: IndexHeader) -> str:
+    if index.state == IndexState.IDLE and index.warnings and not index.lexical_percent:
+        return " — nothing is indexed"
     if index.state == IndexState.IDLE and index.lexical_percent == index.vector_percent == 100:
         return " — results are partial" if index.pending_changes else ""
     if index.state == IndexState.IDLE and not index.pending_changes:
         return " — some files could not be read; waiting does not help, index_status names them"
     return " — results are partial"
+
+
+def _warnings(warnings: Iterable[str]) -> list[str]:
+    return [f"Warning: {warning}" for warning in warnings]
 
 
 def _hit(hit: SearchHit, room: int) -> str:
@@ -75,6 +81,7 @@ def status_text(status: ProjectStatus) -> str:
     coverage = status.coverage
     lines = [
         f"Project '{status.project}': {status.state}{', up to date' if status.up_to_date else ''}.",
+        *_warnings(status.warnings),
         f"Coverage: {coverage.lexical_percent}% lexical, {coverage.vector_percent}% vectors"
         f" of {coverage.files_total:,} files, {coverage.chunks:,} chunks; missing {status.missing:,},"
         f" extra {status.extra:,}, changes pending {status.pending_changes:,}.",
@@ -103,7 +110,12 @@ def wait_text(answer: WaitAnswer) -> str:
 def projects_text(projects: Projects) -> str:
     if not projects.items:
         return "No projects yet: init_project makes one."
-    return "\n".join(f"{index_line(one.name, one.index)}\n  {', '.join(one.watch_paths)}" for one in projects.items)
+    return "\n".join(map(_project, projects.items))
+
+
+def _project(one: ProjectItem) -> str:
+    sources = ", ".join(one.watch_paths) or "files of put_file alone"
+    return "\n  ".join([index_line(one.name, one.index), sources, *_warnings(one.index.warnings)])
 
 
 def init_text(answer: ProjectAnswer) -> str:

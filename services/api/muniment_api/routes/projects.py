@@ -1,11 +1,16 @@
-"""Projects: make, list, look at, index, wait."""
+"""Projects: make, list, look at, index, wait, remove."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 from pydantic import Field
 
+from muniment.errors import ErrorBody
+from muniment.indexing.examining import IndexReport, examine
 from muniment.intake import JobAnswer, ProjectAnswer, ProjectRequest
 from muniment.jobs import JobKind
 from muniment.project import Project
+from muniment.removal import ProjectRemoved
 from muniment.status import ProjectStatus
 from muniment_api import answers
 from muniment_api.answers import WaitAnswer
@@ -18,7 +23,8 @@ router = APIRouter(prefix="/projects", tags=["projects"])
 
 
 class ProjectBody(Body, ProjectRequest):
-    """Fields left out stay as they are when the project exists already; ``watch_paths`` is needed for a new one."""
+    """Fields left out stay as they are when the project exists already; ``watch_paths`` is needed for a new one: empty
+    for a project whose files are only put by the API."""
 
 
 class ProjectPage(answers.Projects):
@@ -32,6 +38,9 @@ class JobBody(Body):
     kind: JobKind = JobKind.RECONCILE
     paths: list[str] = Field([], max_length=10_000, description="Relative to the project's folder, or absolute.")
     recursive: bool = True
+    repair: bool = Field(
+        False, description="Compare the stores first and mend them; then reconcile the whole project, whatever `paths`."
+    )
 
 
 class WaitBody(Body):
@@ -54,14 +63,32 @@ def get_project(project: InProject) -> Project:
     return project
 
 
+@router.delete(
+    "/{p}",
+    summary="Remove a project with its index",
+    responses={409: {"model": ErrorBody, "description": "Not confirmed: the message says what would go."}},
+)
+def remove_project(
+    project: InProject, use: Use, confirm: Annotated[bool, Query(description="That this is meant.")] = False
+) -> ProjectRemoved:
+    """Ends its jobs; its name is free at once. Its memories are written to a file on the server first."""
+    return use.remover.remove(project.id, confirm=confirm)
+
+
 @router.get("/{p}/status", summary="How complete and how fresh a project's index is")
 def project_status(project: InProject, use: Use) -> ProjectStatus:
     return use.status.project_status(project)
 
 
+@router.get("/{p}/check", summary="Whether the stores of a project's index agree with each other")
+def check_index(project: InProject, use: Use) -> IndexReport:
+    """Compares everything, which takes seconds for a large index. Mends nothing: a job with `repair` does."""
+    return examine(use.settings.folder.project(project.id), project.id, use.vectors)
+
+
 @router.post("/{p}/jobs", status_code=202, summary="Queue a job, or join the one that waits")
 def start_job(project: InProject, body: JobBody, use: Use) -> JobAnswer:
-    return use.intake.start(project.id, body.kind, paths=body.paths, recursive=body.recursive)
+    return use.intake.start(project.id, body.kind, paths=body.paths, recursive=body.recursive, repair=body.repair)
 
 
 @router.post("/{p}/wait", summary="Wait until everything queued or changed before the call is indexed")
