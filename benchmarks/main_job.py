@@ -8,25 +8,19 @@ each process, and a second pass over the unchanged tree.
 
 import argparse
 import asyncio
-import json
-import platform
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-import psutil
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from processes import ProcessSampler
+from stack import PROJECT, bytes_on_disk, machine_line, megabytes, percentiles, print_table, running_stack
 
-from muniment.process import free_port
-
-PROJECT = "bench"
 SEARCH_PAUSE = 0.25
 STORE_PAUSE = 1.0
 
@@ -36,14 +30,6 @@ class Figures:
     rows: dict[str, str] = field(default_factory=dict)
     searches: list[float] = field(default_factory=list)
     stores: list[float] = field(default_factory=list)
-    memory: dict[str, int] = field(default_factory=dict)
-
-
-def percentiles(seconds: list[float]) -> str:
-    if len(seconds) < 2:
-        return "-"
-    cuts = statistics.quantiles(seconds, n=100, method="inclusive")
-    return f"{cuts[49] * 1000:.0f} / {cuts[94] * 1000:.0f} ms ({len(seconds)} calls)"
 
 
 async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
@@ -51,24 +37,6 @@ async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
     if result.is_error:
         raise RuntimeError(f"{tool}: {result.content}")
     return dict(result.structured_content or {})
-
-
-def note_memory(root: psutil.Process, peaks: dict[str, int]) -> None:
-    """Peak resident bytes by role; the work horse is the grandchild of the worker service."""
-    for process in root.children(recursive=True):
-        try:
-            words = process.cmdline()
-            size = process.memory_info().rss
-            generation = len([up for up in process.parents() if "muniment_worker" in up.cmdline()])
-        except psutil.Error:
-            continue
-        role = next(
-            (word for word in words if word.startswith(("muniment_", "muniment.stack"))), words[0] if words else "?"
-        )
-        if role == "muniment_worker" and generation:
-            role += " (work horse)" if generation > 1 else " (queue)"
-        role = Path(role).name
-        peaks[role] = max(peaks.get(role, 0), size)
 
 
 async def repeat(action: Callable[[], Awaitable[Any]], into: list[float], pause: float) -> None:
@@ -79,24 +47,53 @@ async def repeat(action: Callable[[], Awaitable[Any]], into: list[float], pause:
         await asyncio.sleep(pause)
 
 
-async def follow(
-    client: Client, job_id: str, began: float, figures: Figures | None, root: psutil.Process
-) -> dict[str, Any]:
+async def follow(client: Client, job_id: str, began: float, figures: Figures | None) -> dict[str, Any]:
     """Until the job has ended; notes when the tree was lexically complete."""
     while True:
         status = await call(client, "index_status", project=PROJECT)
         coverage, job = status["coverage"], await call(client, "get_job_status", job_id=job_id)
-        if figures is not None:
-            note_memory(root, figures.memory)
-            if job["phase"] in ("vectors", "finish") and "lexically complete" not in figures.rows:
-                size = f"{coverage['files_lexical']} files, {coverage['chunks']} chunks"
-                figures.rows["lexically complete"] = f"{time.perf_counter() - began:.1f} s ({size})"
+        if figures is not None and job["phase"] in ("vectors", "finish"):
+            size = f"{coverage['files_lexical']} files, {coverage['chunks']} chunks"
+            figures.rows.setdefault("lexically complete", f"{time.perf_counter() - began:.1f} s ({size})")
         if job["status"] in ("completed", "failed", "cancelled"):
             return job
         await asyncio.sleep(0.2)
 
 
-async def measure(url: str, tree: str, questions: list[str], root: psutil.Process) -> Figures:
+async def search(client: Client, question: str, **options: Any) -> list[dict[str, Any]]:
+    answer = await call(client, "search_code", project=PROJECT, query=question, **options)
+    results: list[dict[str, Any]] = answer["results"]
+    return results
+
+
+async def first_pass(
+    client: Client, searcher: Client, writer: Client, tree: str, questions: list[str], figures: Figures
+) -> None:
+    """From init_project to the last vector, with questions and memories from the first hit on."""
+    began = time.perf_counter()
+    started = await call(client, "init_project", project=PROJECT, watch_paths=[tree], watch=False)
+    figures.rows["answer of init_project"] = f"{(time.perf_counter() - began) * 1000:.0f} ms"
+    while not await search(searcher, questions[0]):
+        await asyncio.sleep(0.02)
+    figures.rows["first hit"] = f"{time.perf_counter() - began:.1f} s"
+    turn = cycle(questions)
+
+    async def remember() -> None:
+        await call(writer, "store_memory", project=PROJECT, content=f"Decision {time.time_ns()} was made.")
+
+    busy = [
+        asyncio.create_task(repeat(lambda: search(searcher, next(turn)), figures.searches, SEARCH_PAUSE)),
+        asyncio.create_task(repeat(remember, figures.stores, STORE_PAUSE)),
+    ]
+    job = await follow(client, started["job_id"], began, figures)
+    seconds, skipped = time.perf_counter() - began, job["files"]["skipped"]
+    figures.rows["complete"] = f"{seconds:.1f} s, {job['status']}, skipped {skipped}"
+    for task in busy:
+        task.cancel()
+    await asyncio.gather(*busy, return_exceptions=True)
+
+
+async def measure(url: str, tree: str, questions: list[str]) -> Figures:
     figures = Figures()
     async with (
         Client(streamable_http_client(f"{url}/mcp")) as client,
@@ -104,55 +101,22 @@ async def measure(url: str, tree: str, questions: list[str], root: psutil.Proces
         Client(streamable_http_client(f"{url}/mcp")) as writer,
     ):
         await call(client, "list_projects")
-        began = time.perf_counter()
-        started = await call(client, "init_project", project=PROJECT, watch_paths=[tree], watch=False)
-        figures.rows["answer of init_project"] = f"{(time.perf_counter() - began) * 1000:.0f} ms"
-        while not (await call(searcher, "search_code", project=PROJECT, query=questions[0]))["results"]:
-            await asyncio.sleep(0.02)
-        figures.rows["first hit"] = f"{time.perf_counter() - began:.1f} s"
-        turn = iter(range(10**9))
-        busy = [
-            asyncio.create_task(
-                repeat(
-                    lambda: call(
-                        searcher, "search_code", project=PROJECT, query=questions[next(turn) % len(questions)]
-                    ),
-                    figures.searches,
-                    SEARCH_PAUSE,
-                )
-            ),
-            asyncio.create_task(
-                repeat(
-                    lambda: call(
-                        writer, "store_memory", project=PROJECT, content=f"Decision {time.time_ns()} was made."
-                    ),
-                    figures.stores,
-                    STORE_PAUSE,
-                )
-            ),
-        ]
-        job = await follow(client, started["job_id"], began, figures, root)
-        figures.rows["complete"] = (
-            f"{time.perf_counter() - began:.1f} s, {job['status']}, skipped {job['files']['skipped']}"
-        )
-        for task in busy:
-            task.cancel()
-        await asyncio.gather(*busy, return_exceptions=True)
+        await first_pass(client, searcher, writer, tree, questions, figures)
         began = time.perf_counter()
         again = await call(client, "start_indexing", project=PROJECT)
-        await follow(client, again["job_id"], began, None, root)
+        await follow(client, again["job_id"], began, None)
         figures.rows["second pass, nothing changed"] = f"{time.perf_counter() - began:.1f} s"
         idle: list[float] = []
-        for number in range(100):
+        for question in islice(cycle(questions), 100):
             asked = time.perf_counter()
-            await call(searcher, "search_code", project=PROJECT, query=questions[number % len(questions)])
+            await search(searcher, question)
             idle.append(time.perf_counter() - asked)
-        figures.rows["search while it indexes, p50 / p95"] = percentiles(figures.searches)
-        figures.rows["store_memory while it indexes, p50 / p95"] = percentiles(figures.stores)
-        figures.rows["search afterwards, p50 / p95"] = percentiles(idle)
+        figures.rows["search while it indexes, p50 / p95"] = percentiles(figures.searches, 50, 95)
+        figures.rows["store_memory while it indexes, p50 / p95"] = percentiles(figures.stores, 50, 95)
+        figures.rows["search afterwards, p50 / p95"] = percentiles(idle, 50, 95)
         for question in questions:
-            found = await call(searcher, "search_code", project=PROJECT, query=question, limit=5)
-            figures.rows[f"“{question}”"] = ", ".join(f"`{hit['path']}`" for hit in found["results"][:3])
+            found = await search(searcher, question, limit=5)
+            figures.rows[f"“{question}”"] = ", ".join(f"`{hit['path']}`" for hit in found[:3])
     return figures
 
 
@@ -169,30 +133,21 @@ def main() -> None:
         "scheduler pod affinity scoring",
         "graceful node shutdown",
     ]
-    with tempfile.TemporaryDirectory(prefix="muniment-bench-") as folder:
-        port = free_port()
-        muniment = [sys.executable, "-m", "muniment.cli"]
-        where = ["--data-dir", folder]
-        tree = str(given.tree.resolve())
-        up = [*muniment, "up", *where, "--port", str(port), "--root", tree, "--detach"]
-        subprocess.run(up, check=True, stdout=subprocess.DEVNULL)
-        try:
-            pid = json.loads((Path(folder) / "stack.json").read_text())["pid"]
-            figures = asyncio.run(measure(f"http://127.0.0.1:{port}", tree, questions, psutil.Process(pid)))
-            on_disk = {
-                name: sum(path.stat().st_size for path in (Path(folder) / name).rglob("*") if path.is_file())
-                for name in ("projects", "chroma")
-            }
-        finally:
-            subprocess.run([*muniment, "down", *where], check=True, stdout=subprocess.DEVNULL)
-    print(f"{platform.system()} {platform.machine()}, {psutil.cpu_count()} cores, Python {platform.python_version()}\n")
-    print("| what | seen |\n|---|---|")
-    for name, value in figures.rows.items():
-        print(f"| {name} | {value} |")
-    for role, size in sorted(figures.memory.items(), key=lambda item: -item[1]):
-        print(f"| peak RSS of {role} | {size / 1e6:.0f} MB |")
-    for name, size in on_disk.items():
-        print(f"| on disk, {name} | {size / 1e6:.0f} MB |")
+    tree = given.tree.resolve()
+    with (
+        tempfile.TemporaryDirectory(prefix="muniment-bench-") as folder,
+        running_stack(Path(folder), tree) as stack,
+        ProcessSampler(stack.process) as processes,
+    ):
+        figures = asyncio.run(measure(stack.url, str(tree), questions))
+        on_disk = bytes_on_disk(Path(folder))
+    rows = [
+        *figures.rows.items(),
+        *((f"peak RSS of {role}", megabytes(seen.rss)) for role, seen in processes.by_size()),
+        *((f"on disk, {store}", megabytes(size)) for store, size in on_disk.items()),
+    ]
+    print(f"{machine_line()}\n")
+    print_table(("what", "seen"), rows)
 
 
 if __name__ == "__main__":

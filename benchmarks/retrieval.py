@@ -53,7 +53,7 @@ def chunks_of(root: Path) -> Iterator[LexicalChunk]:
         if not file.is_file() or file.stat().st_size > 1_000_000 or b"\0" in (content := file.read_bytes()):
             continue
         path = file.relative_to(root).as_posix()
-        for chunk in chunk_file(path, content.decode("utf-8", "replace")):
+        for chunk in chunk_file(path, content.decode("utf-8", "replace")).chunks:
             number += 1
             yield LexicalChunk(
                 number,
