@@ -61,7 +61,7 @@ class Settings(BaseSettings):
         None,
         ge=0,
         le=64,
-        description="Processes that read and cut files beside the one that writes; unset: one a core, up to 4; 0: none.",
+        description="Processes that read and cut files for the one that writes; unset: one a core, up to 4; 0: none.",
     )
     batch_files: int = Field(500, ge=1, description="Most files in one checkpoint.")
     batch_chunks: int = Field(4000, ge=1, description="Most chunks in one checkpoint of either stage.")

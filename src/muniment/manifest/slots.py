@@ -1,0 +1,70 @@
+"""Slots: one per distinct chunk text, its id the id of its vector. Used inside the writer's transactions."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+from muniment.manifest.reader import BIND_LIMIT
+
+
+def take_slots(db: sqlite3.Connection, text_hashes: Iterable[bytes]) -> dict[bytes, tuple[int, bool]]:
+    """Adds one reference for each occurrence of a text; returns text hash -> (slot, whether its vector is active).
+
+    A text that is known, or was until its slot is needed again, finds its vector there.
+    """
+    wanted = Counter(text_hashes)
+    taken = _known(db, list(wanted))
+    db.executemany(
+        "UPDATE slots SET refs = refs + ? WHERE id = ?",
+        [(wanted[text_hash], slot) for text_hash, (slot, _) in taken.items()],
+    )
+    fresh = [text_hash for text_hash in wanted if text_hash not in taken]
+    # routine deletes would make Chroma grow for ever: a new text takes over a freed slot
+    free = [row[0] for row in db.execute("SELECT id FROM slots WHERE refs = 0 LIMIT ?", (len(fresh),))]
+    db.executemany(
+        "UPDATE slots SET text_hash = ?, refs = ?, embedded = 0, embedded_next = 0 WHERE id = ?",
+        [(text_hash, wanted[text_hash], slot) for text_hash, slot in zip(fresh, free, strict=False)],
+    )
+    first = int(db.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM slots").fetchone()[0])
+    made = list(enumerate(islice(fresh, len(free), None), first))
+    db.executemany(
+        "INSERT INTO slots (id, text_hash, refs, embedded) VALUES (?, ?, ?, 0)",
+        [(slot, text_hash, wanted[text_hash]) for slot, text_hash in made],
+    )
+    taken |= {text_hash: (slot, False) for text_hash, slot in zip(fresh, free, strict=False)}
+    taken |= {text_hash: (slot, False) for slot, text_hash in made}
+    return taken
+
+
+def _known(db: sqlite3.Connection, text_hashes: Sequence[bytes]) -> dict[bytes, tuple[int, bool]]:
+    known: dict[bytes, tuple[int, bool]] = {}
+    for start in range(0, len(text_hashes), BIND_LIMIT):
+        part = text_hashes[start : start + BIND_LIMIT]
+        marks = ",".join("?" * len(part))
+        for slot, text_hash, embedded in db.execute(
+            f"SELECT id, text_hash, embedded FROM slots WHERE text_hash IN ({marks})", part
+        ):
+            known[text_hash] = (slot, bool(embedded))
+    return known
+
+
+def drop_chunks(db: sqlite3.Connection, file_ids: Iterable[int]) -> None:
+    """Removes these files' chunks and the references that they hold."""
+    for file_id in _with_chunks(db, list(file_ids)):
+        db.execute(
+            "UPDATE slots SET refs = refs - n FROM "
+            "(SELECT slot, COUNT(*) AS n FROM chunks WHERE file_id = ? GROUP BY slot) AS used "
+            "WHERE slots.id = used.slot",
+            (file_id,),
+        )
+        db.execute("DELETE FROM chunks WHERE file_id = ?", (file_id,))
+
+
+def _with_chunks(db: sqlite3.Connection, file_ids: Sequence[int]) -> list[int]:
+    found: list[int] = []
+    for start in range(0, len(file_ids), BIND_LIMIT):
+        part = file_ids[start : start + BIND_LIMIT]
+        marks = ",".join("?" * len(part))
+        found += [row[0] for row in db.execute(f"SELECT id FROM files WHERE id IN ({marks}) AND chunks > 0", part)]
+    return found
