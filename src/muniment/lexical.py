@@ -356,16 +356,18 @@ class LexicalWriter:
         try:
             self._index.reload()
             writer = self._index.writer(SMALLEST_HEAP_BYTES, 1)
-            writer.garbage_collect_files()
-            writer.wait_merging_threads()
+            try:
+                writer.garbage_collect_files()
+            finally:
+                writer.wait_merging_threads()  # frees the lock too
         except ValueError as error:
-            log.warning("files in %s stay until the next pass: %s", self.folder, error)
+            log.warning("files in %s stay until the next pass: %s", self.folder, str(error))
 
     def _merge(self) -> None:
         try:
             self._writer.wait_merging_threads()
         except ValueError as error:
-            log.warning("merging in %s: %s", self.folder, error)
+            log.warning("merging in %s: %s", self.folder, str(error))
 
 
 class LexicalReader:

@@ -35,6 +35,7 @@ from muniment.manifest import IndexMeta, ManifestReader
 from muniment.project import Project, absolute_path
 from muniment.pushed import PushedFiles
 from muniment.ranking import Candidate, rank
+from muniment.scanning import modified_ns
 from muniment.vectors import VectorHit, VectorStore
 
 MAX_LIMIT: Final = 100
@@ -370,4 +371,4 @@ def _stamp(path: str, project: Project, pushed: PushedFiles) -> tuple[int, int] 
         status = on_disk.lstat() if on_disk is not None else None
     except OSError:
         return None
-    return (status.st_size, status.st_mtime_ns) if status is not None else None
+    return (status.st_size, modified_ns(status)) if status is not None else None

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from muniment.errors import LeaseLost
-from muniment.indexing import compacting
+from muniment.indexing import compacting, open_index
 from muniment.lexical import LexicalReader, LexicalWriter
+from muniment.manifest import LeftOut, ManifestReader, guard
 
 FILES = 40
 PARTS = 10
@@ -116,3 +117,26 @@ def test_a_pass_can_be_stopped_while_it_compacts(wasteful, monkeypatch):
     with pytest.raises(LeaseLost):
         compacting.compact(writer, 0.0, check, lambda: 0.0)
     assert sorted(writer.ids()) == sorted(chunks)
+
+
+def test_the_log_of_a_manifest_that_is_being_read_does_not_stay(churned):
+    reader = ManifestReader.open(churned.folder.manifest)
+    log = churned.folder.path / "manifest.sqlite-wal"
+    try:
+        rewrite(churned, 1, 1)
+        churned.run(job_id="job-2")
+        assert log.stat().st_size == 0
+        assert reader.counters().files_total == FILES + 12
+    finally:
+        reader.close()
+
+
+def test_a_manifest_that_has_become_empty_gives_its_space_back(churned, monkeypatch):
+    monkeypatch.setattr(guard, "FEWEST_EMPTY_PAGES", 10)
+    with open_index(churned.folder, churned.project.id) as index:
+        index.manifest.note_left_out(LeftOut(f"a/long/path/{number}" * 5, "binary", False) for number in range(5_000))
+    full = churned.folder.manifest.stat().st_size
+    with open_index(churned.folder, churned.project.id) as index:
+        index.manifest.note_left_out([])
+    assert churned.folder.manifest.stat().st_size < full / 2
+    assert "!" not in churned.state()

@@ -20,7 +20,7 @@ from muniment.cli.following import at_rest, job_path
 from muniment.cli.hints import command
 from muniment.cli.options import DataDir, settings_from
 from muniment.cli.progress import IndexProgress
-from muniment.cli.render import clean, console, count, failures, hit_heading, skipped
+from muniment.cli.render import clean, console, count, counts, failures, hit_heading
 from muniment.cli.stack_commands import describe
 from muniment.errors import PathNotAFolder, PathNotFound
 from muniment.intake import ProjectAnswer
@@ -136,7 +136,7 @@ class Quickstart:
             ending = f" with {count(job.files.failed, 'failed file')}" if job.with_errors else ""
             self._say(
                 f"Complete after {reached.complete or 0.0:.1f} s{ending}: {count(job.files.done, 'file')}, "
-                f"{count(reached.chunks, 'chunk')}; skipped: {skipped(job) or 'none'}."
+                f"{count(reached.chunks, 'chunk')}; skipped: {counts(job.files.skipped) or 'none'}."
             )
             for question in QUESTIONS[:2]:
                 self._show(question, self._search(name, question, limit=3))

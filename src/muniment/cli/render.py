@@ -175,12 +175,15 @@ def job_details(job: Job) -> Table:
         "Status": status,
         "Progress": _progress(job) if job.started_at else "",
         "Files": f"{job.files.done:,} of {job.files.total:,}, {job.files.failed:,} failed" if job.started_at else "",
-        "Skipped": skipped(job),
+        "Skipped": counts(job.files.skipped),
+        "By lines": counts(job.files.by_lines),
+        "Masked": counts(job.masked),
         "Chunks": f"{job.chunks:,}" if job.chunks else "",
         "Queued": moment(job.created_at),
         "Started": f"{moment(job.started_at)}, attempt {job.attempt}" if job.started_at else "",
         "Ended": moment(job.finished_at) if job.finished_at else "",
         "Failed": "\n".join(failures(job)),
+        "Warnings": "\n".join(map(clean, job.warnings)),
         "Error": Text(f"{job.error.message} {job.error.remedy}", style="red") if job.error else "",
     }
     return _details({name: value for name, value in details.items() if value})
@@ -217,8 +220,8 @@ def waits_for(job: Job) -> str:
     return ""
 
 
-def skipped(job: Job) -> str:
-    return ", ".join(f"{number:,} {reason}" for reason, number in sorted(job.files.skipped.items()))
+def counts(of: Mapping[str, int]) -> str:
+    return ", ".join(f"{number:,} {clean(kind)}" for kind, number in sorted(of.items()))
 
 
 def failures(job: Job) -> list[str]:
@@ -232,7 +235,7 @@ def summary(job: Job) -> str:
     """What a completed job did."""
     took = f" in {age(job.finished_at - job.started_at)}" if job.finished_at and job.started_at else ""
     failed = f", {job.files.failed:,} failed" if job.files.failed else ""
-    return f"Completed{took}: {count(job.files.done, 'file')}{failed}; skipped: {skipped(job) or 'none'}"
+    return f"Completed{took}: {count(job.files.done, 'file')}{failed}; skipped: {counts(job.files.skipped) or 'none'}"
 
 
 # --- parts ------------------------------------------------------------------------------------------------------

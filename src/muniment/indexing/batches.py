@@ -93,7 +93,7 @@ class BatchReader:
         self, files: Iterable[FoundFile], limits: Iterator[BatchLimits], pool: HelperPool | None = None
     ) -> Iterator[Batch]:
         """Each batch ends at the first of its limits; ``limits`` is asked anew for each."""
-        requests = (self._request(file) for file in files)
+        requests = (self._request(file) for file in files if file.path not in self._outrun)
         batch, limit, started = Batch(), next(limits), self._clock()
         parsed = self._here(requests)
         while (item := next(parsed, None)) is not None:
@@ -108,10 +108,14 @@ class BatchReader:
         if batch.files:
             yield batch
 
-    def outrun(self, touched: Callable[[str], bool]) -> None:
-        """These files were indexed meanwhile, in a newer state: what helpers have read of them must not come after."""
-        if self._pool is not None:
-            self._outrun.update(item.file.path for item in self._pool.flying() if touched(item.file.path))
+    def read_ahead(self) -> set[str]:
+        """Paths that helpers have read, or read now, and that are in no batch yet; some may be in the last one."""
+        return {request.file.path for request in self._pool.flying()} if self._pool is not None else set()
+
+    def outrun(self, paths: Iterable[str]) -> None:
+        """Another plan indexes these in a newer state: they are not read any more, and what was read ahead of them is
+        dropped."""
+        self._outrun.update(paths)
 
     def _request(self, file: FoundFile) -> ReadRequest:
         known = self._known.get(file.path)
@@ -132,9 +136,7 @@ class BatchReader:
                 except TimeoutError:
                     continue
             for parsed in group:
-                if parsed.path in self._outrun:
-                    self._outrun.discard(parsed.path)
-                else:
+                if parsed.path not in self._outrun:
                     yield parsed
 
     def _add(self, parsed: ParsedFile, batch: Batch) -> None:
@@ -162,11 +164,13 @@ class BatchReader:
             batch.removed.append(parsed.path)
             batch.skipped[reason] += 1
         elif reason in FAILURES:
-            # what is indexed of it goes on answering; the next pass tries again
             known = self._known.get(parsed.path)
-            kept = known.content_hash if known else None
-            stamp = replace(stamp, content_hash=kept, error=reason)
-            batch.updates.append((parsed.path, stamp, None if kept else []))
+            if known is not None and known.content_hash is not None:
+                # what is indexed of it goes on answering, cut and masked as it was: the next pass tries again
+                kept = replace(known, size=parsed.size, mtime_ns=parsed.mtime_ns, pushed=parsed.pushed, error=reason)
+                batch.updates.append((parsed.path, kept, None))
+            else:
+                batch.updates.append((parsed.path, replace(stamp, error=reason), []))
             batch.failures.append(FileFailure(path=parsed.path, reason=reason))
         else:
             batch.updates.append((parsed.path, replace(stamp, skipped=reason), []))

@@ -91,12 +91,14 @@ class _Pass:
         )
         self._sources = Sources(self._scanner, PushedFiles(index.folder.pushed))
         self._content_target = index.manifest.content_target(CONTENT_VERSION)
+        self._target = self._content_target  # that of the running plan; what is dirty must not fall behind it
+        self._settles = job.request.whole_tree or not index.manifest.meta().incomplete
         self._reader: BatchReader | None = None  # of the running plan
         self._expected: set[str] = set()  # paths that the running plan has promised already
         self._known: dict[str, FileStamp] = {}  # what the running plan was made from, where it still holds
         self._vectors = VectorStage(
             index, tools.vectors, tools.embedder, f"{project.id}-{tools.embedder.name}",
-            tools.limits.batch_chunks // 2, control, tools.clock,
+            max(1, tools.limits.batch_chunks // 2), control, tools.clock,
         )  # fmt: skip
 
     def run(self) -> Progress:
@@ -111,14 +113,13 @@ class _Pass:
         self._embed_pending()
         self._meter.begin(Phase.FINISH)
         manifest = self._index.manifest
-        if self._job.request.whole_tree:
+        if self._settles:
             manifest.settle()
+        if self._job.request.whole_tree:
             if not manifest.counters().files_lexical and not manifest.meta().warnings:
                 self._warn(list(filter(None, [all_skipped(self._meter.skipped)])))
             finished = self._tools.now().isoformat()
             manifest.set_meta(reconciled_at=finished, reconciled_files=manifest.counters().files_lexical)
-        elif not manifest.meta().incomplete:
-            manifest.settle()
         compact(self._index.lexical, self._tools.clock() - began, self._control.check, self._tools.clock)
         self._control.reached(Step.FINISHED)
         return self._meter.progress()
@@ -130,23 +131,28 @@ class _Pass:
         manifest, paths = self._index.manifest, self._job.paths
         began = self._tools.now()
         forced = self._job.kind == JobKind.REINDEX
-        target = manifest.begin_reindex(self._job.id) if forced else self._content_target
+        if forced:
+            self._target = manifest.begin_reindex(self._job.id)
         self._known = known = manifest.stamps_under(paths) if paths else manifest.stamps()
         commit = next(filter(None, map(head_commit, self._project.watch_paths)), None)
         found = self._sources.look(paths, recursive=self._job.recursive) if paths else self._sources.walk()
-        work = self._planned(known, found, target, scope(paths, recursive=self._job.recursive), paths or None)
+        inside = scope(paths, recursive=self._job.recursive)
+        work = self._planned(known, found, self._target, inside, paths or None)
         if self._job.request.whole_tree:
             manifest.expect(work.growth, len(work.to_remove))
             manifest.set_meta(settings_of=self._project.updated_at.isoformat())
         else:
+            manifest.set_meta(incomplete=1)  # nobody remembers these paths if the job ends before its work
             manifest.expect_more(work.growth)
         self._expected = {file.path for file in work.to_read}
         failures = [FileFailure(path=item.path or ".", reason=item.reason) for item in work.failed]
         self._meter.planned(work.unchanged + len(work.to_read), work.unchanged, work.skipped, failures)
         self._control.reached(Step.PLANNED)
         self._meter.begin(Phase.LEXICAL)
-        self._carry_out(work, known, target, self._batch_limits(), between=self._take_dirty)
+        self._reader = self._reading(known)
+        self._carry_out(work, self._reader, self._batch_limits(), between=self._take_dirty)
         self._expected, self._known, self._reader = set(), {}, None
+        self._target = self._content_target
         if self._job.request.whole_tree:
             manifest.set_meta(scanned_at=began.isoformat(), commit=commit, roots=json.dumps(self._roots()))
             self._warn(scan_warnings(self._scanner.tally))
@@ -169,7 +175,9 @@ class _Pass:
             else:
                 left.append(item)
         self._index.manifest.note_left_out(
-            (LeftOut(item.path or ".", item.reason, item.reason in FAILURES) for item in left), below
+            (LeftOut(item.path or ".", item.reason, item.reason in FAILURES) for item in left if in_scope(item.path)),
+            below,
+            in_scope,
         )
         return plan(
             known,
@@ -188,23 +196,24 @@ class _Pass:
         while True:
             yield BatchLimits(limits.batch_files, limits.batch_chunks, limits.batch_seconds)
 
+    def _reading(self, known: dict[str, FileStamp]) -> BatchReader:
+        most = self._tools.limits.max_file_bytes
+        return BatchReader(most, self._target, known, self._control.check, self._tools.clock)
+
     def _carry_out(
         self,
         work: Plan[FoundFile],
-        known: dict[str, FileStamp],
-        target: int,
+        reader: BatchReader,
         limits: Iterator[BatchLimits],
         between: Callable[[], None],
     ) -> None:
         for start in range(0, len(work.to_remove), DIRTY_BATCH):
             self._control.check()
             self._commit(Batch(removed=work.to_remove[start : start + DIRTY_BATCH]))
-        most = self._tools.limits.max_file_bytes
-        reader = BatchReader(most, target, known, self._control.check, self._tools.clock)
-        self._reader = self._reader or reader
         with ExitStack() as stack:
             pool = None
             if self._tools.helpers and len(work.to_read) >= HELPED_FILES:
+                most = self._tools.limits.max_file_bytes
                 pool = stack.enter_context(HelperPool(self._tools.helpers, most, self._tools.rule_cache))
             for batch in reader.batches(work.to_read, limits, pool):
                 self._control.check()
@@ -250,23 +259,24 @@ class _Pass:
         while waiting := self._peek_dirty():
             self._control.check()
             known = self._index.manifest.stamps_under(waiting)
-            for path in known.keys() & waiting.keys():
+            ahead = self._reader.read_ahead() if self._reader is not None else set()
+            for path in known.keys() & (waiting.keys() | ahead):
                 # two writes of one size within one tick of the clock look alike: what was told to be dirty is read
                 known[path] = replace(known[path], size=REREAD)
             touched = scope(waiting)
             work = self._planned(known, self._sources.look(waiting), self._content_target, touched, waiting)
+            taken = [file.path for file in work.to_read]
             if self._reader is not None:
-                self._reader.outrun(touched)
-            fresh = [file for file in work.to_read if file.path not in self._expected]
-            promised = sum(file.path in self._expected and file.path not in known for file in work.to_read)
+                self._reader.outrun([*taken, *filter(touched, ahead)])
+            promised = sum(path in self._expected and path not in known for path in taken)
             self._index.manifest.expect_more(work.growth - promised)
-            self._meter.also_planned(len(fresh))
-            for path in (*waiting, *work.to_remove, *(file.path for file in work.to_read)):
+            self._meter.also_planned(sum(path not in self._expected for path in taken))
+            for path in (*waiting, *work.to_remove, *taken):
                 # the running plan must not take such a file for the one that it saw: it may come back as it was
                 self._known.pop(path, None)
             limits = self._tools.limits
             each = BatchLimits(limits.batch_files, limits.batch_chunks, limits.batch_seconds)
-            self._carry_out(work, known, self._content_target, _repeat(each), between=lambda: None)
+            self._carry_out(work, self._reading(known), _repeat(each), between=lambda: None)
             if not self._forget_dirty(waiting):
                 return
 

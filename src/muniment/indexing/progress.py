@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from itertools import islice
 
 from muniment.indexing.batches import Batch
 from muniment.jobs import FileCounts, FileFailure, Phase, Progress
@@ -21,14 +22,15 @@ class ProgressMeter:
         self._clock = clock
         self._started = self._phase_started = self._reported = clock()
         self._phase = Phase.SCAN
-        self._total = self._done = self._failed = self._chunks = 0
+        self._total = self._done = self._chunks = 0
+        self._percent = 0.0
         self._phase_done = 0  # files (or distinct texts, in the vector phase) of this phase
         self._texts_total = 0
         self._skipped: Counter[str] = Counter()
         self._by_lines: Counter[str] = Counter()
         self._masked: Counter[str] = Counter()
         self._warnings: list[str] = []
-        self._failures: list[FileFailure] = []
+        self._failures: dict[str, FileFailure] = {}  # by path: what failed as a dirty path is tried again
         self._last_file: str | None = None
 
     def begin(self, phase: Phase) -> None:
@@ -37,10 +39,10 @@ class ProgressMeter:
 
     def planned(self, total: int, unchanged: int, skipped: Counter[str], failures: list[FileFailure]) -> None:
         """What the scan found; its failures are files and folders that could not even be looked at."""
-        # dirty paths that were taken before the scan are among the unchanged ones now
+        # dirty paths that were taken before the scan are among the unchanged and the skipped ones now
         self._total = max(self._total, total + len(failures))
         self._done = max(self._done, unchanged)
-        self._skipped.update(skipped)
+        self._skipped |= skipped
         self._fail(failures)
 
     def also_planned(self, total: int) -> None:
@@ -51,7 +53,8 @@ class ProgressMeter:
         skipped = batch.skipped.total()
         self._done += batch.files - skipped - len(batch.failures)
         self._total = max(self._done, self._total - skipped)
-        self._phase_done += batch.files
+        if self._phase == Phase.LEXICAL:
+            self._phase_done += batch.files
         self._fail(batch.failures)
         self._skipped.update(batch.skipped)
         self._by_lines.update(batch.by_lines)
@@ -64,8 +67,7 @@ class ProgressMeter:
         self._warnings = warnings
 
     def _fail(self, failures: list[FileFailure]) -> None:
-        self._failed += len(failures)
-        self._failures = (self._failures + failures)[:MAX_NAMED_FAILURES]
+        self._failures |= {failure.path: failure for failure in failures}
 
     def texts_expected(self, total: int) -> None:
         self._texts_total = total
@@ -80,7 +82,7 @@ class ProgressMeter:
 
     @property
     def failed(self) -> int:
-        return self._failed
+        return len(self._failures)
 
     def report(self) -> None:
         self._reported = self._clock()
@@ -90,11 +92,12 @@ class ProgressMeter:
         if self._clock() - self._reported >= REPORT_SECONDS:
             self.report()
 
-    def _percent(self) -> float:
+    def _reached(self) -> float:
+        """Percent. May fall when dirty paths add to the work."""
         if self._phase == Phase.SCAN:
             return 0.0
         if self._phase == Phase.LEXICAL:
-            return LEXICAL_SHARE * (min(1.0, (self._done + self._failed) / self._total) if self._total else 1.0)
+            return LEXICAL_SHARE * (min(1.0, (self._done + self.failed) / self._total) if self._total else 1.0)
         if self._phase == Phase.VECTORS:
             share = min(1.0, self._phase_done / self._texts_total) if self._texts_total else 1.0
             return LEXICAL_SHARE + VECTOR_SHARE * share
@@ -102,7 +105,7 @@ class ProgressMeter:
 
     def progress(self) -> Progress:
         now = self._clock()
-        percent = self._percent()
+        percent = self._percent = max(self._percent, self._reached())
         in_phase = now - self._phase_started
         counts_files = self._phase == Phase.LEXICAL
         return Progress(
@@ -110,11 +113,11 @@ class ProgressMeter:
             files=FileCounts(
                 total=self._total,
                 done=self._done,
-                failed=self._failed,
+                failed=self.failed,
                 skipped=dict(self._skipped),
                 by_lines=dict(self._by_lines),
             ),
-            failures=self._failures,
+            failures=list(islice(self._failures.values(), MAX_NAMED_FAILURES)),
             last_file=self._last_file,
             chunks=self._chunks,
             masked=dict(self._masked),
@@ -122,7 +125,7 @@ class ProgressMeter:
             percent=round(min(percent, 99.9), 1),
             rate=round(self._phase_done / in_phase, 1) if counts_files and in_phase > 0 and self._phase_done else None,
             eta_seconds=self._eta(now, percent),
-            with_errors=self._failed > 0,
+            with_errors=self.failed > 0,
         )
 
     def _eta(self, now: float, percent: float) -> float | None:

@@ -144,6 +144,12 @@ class VectorStage:
                 if self.clock() >= deadline:
                     raise
                 pause = max(pause, getattr(away, "retry_after", None) or 0.0)
-            self.control.check()
-            self.control.pause(pause)
+            self._wait(min(pause, max(FIRST_PAUSE_SECONDS, deadline - self.clock())))
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def _wait(self, seconds: float) -> None:
+        """A server may ask for hours: meanwhile the pass may have to stop."""
+        while seconds > 0:
+            self.control.check()
+            self.control.pause(min(seconds, LONGEST_PAUSE_SECONDS))
+            seconds -= LONGEST_PAUSE_SECONDS

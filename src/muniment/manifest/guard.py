@@ -1,5 +1,6 @@
 """A manifest opened for writing: every transaction first makes sure that no other writer has come since."""
 
+import logging
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,9 @@ from muniment.errors import LeaseLost
 from muniment.manifest.schema import SCHEMA, VERSION
 from muniment.sqlite import connect, disk_full_named, immediate
 
+log = logging.getLogger(__name__)
+SPACE_MILLISECONDS = 200  # to wait for readers
+FEWEST_EMPTY_PAGES = 1_000
 _FILES = "(SELECT COUNT(*) FROM files)"
 _NOT_INDEXED = "(SELECT COUNT(*) FROM files WHERE skipped IS NOT NULL OR hash IS NULL)"
 # the counters that follow from the tables, as differences that partial indexes can count
@@ -55,7 +59,21 @@ class GuardedDatabase:
         if clean:
             with self.write():
                 self.set("clean", 1)
+            self._give_back_space()
         self.connection.close()
+
+    def _give_back_space(self) -> None:
+        """The log, that SQLite keeps at its largest size while anyone reads, and pages that hold nothing any more."""
+        try:
+            self.connection.execute(f"PRAGMA busy_timeout = {SPACE_MILLISECONDS}")
+            empty, pages = (
+                self.connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_count")
+            )
+            if empty >= FEWEST_EMPTY_PAGES and empty > pages / 2:
+                self.connection.execute("VACUUM")
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.OperationalError as error:  # a long reader, a full disk: the next writer tries again
+            log.info("the manifest of %s keeps its size: %s", self._project_id, error)
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:

@@ -47,7 +47,7 @@ class VectorLedger:
                 return False
             if active is None or not self.embedded_count():
                 self._activate(collection, source)
-                return True
+                return building != collection
             self._column = "embedded_next"
             if building == collection:
                 return False

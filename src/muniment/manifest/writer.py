@@ -6,7 +6,7 @@ the rows. A crash between the two leaves the note, and ``interrupted_paths`` nam
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -102,9 +102,9 @@ class ManifestWriter:
         if known != content:
             with self._guarded.write():
                 self._guarded.set("content", content)
+                self._guarded.set("incomplete", 1)  # of a new manifest too: no plan for the whole tree was made yet
                 if known is not None:
                     self._guarded.set("content_target", self._raise_target())
-                    self._guarded.set("incomplete", 1)
         return int(str(self._guarded.get("content_target", 0)))
 
     def _raise_target(self) -> int:
@@ -136,10 +136,15 @@ class ManifestWriter:
         with self._guarded.write():
             self._db.execute("UPDATE counters SET files_total = MAX(0, files_total + ?)", (growth,))
 
-    def note_left_out(self, items: Iterable[LeftOut], below: Iterable[str] | None = None) -> None:
-        """What the scan left out below these paths; of the whole tree if ``below`` is None."""
+    def note_left_out(
+        self,
+        items: Iterable[LeftOut],
+        below: Iterable[str] | None = None,
+        in_scope: Callable[[str], bool] = lambda _path: True,
+    ) -> None:
+        """What the scan left out below these paths, as far as it looked; of the whole tree if ``below`` is None."""
         rows = {(item.path, item.reason, int(item.failed)) for item in items}
-        known = set(map(tuple, self._left_out(below)))
+        known = {row for row in map(tuple, self._left_out(below)) if in_scope(row[0])}
         if rows == known:
             return
         with self._guarded.write():

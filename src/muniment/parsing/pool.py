@@ -113,12 +113,15 @@ class HelperPool:
         for group in waiting:
             self._flying.append((group, self._threads.submit(self._parse, group)))
             if len(self._flying) > self._ahead:
-                yield self._flying.popleft()
+                yield self._flying[0]
+                self._flying.popleft()
         while self._flying:
-            yield self._flying.popleft()
+            yield self._flying[0]
+            self._flying.popleft()
 
     def flying(self) -> Iterator[ReadRequest]:
-        """What is being read now and was not given out yet."""
+        """What is being read now, or was read and given out last: until the next group is asked for, its taker may
+        still hold some of it."""
         for group, _ in self._flying:
             yield from group
 

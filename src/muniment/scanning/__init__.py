@@ -14,6 +14,7 @@ from muniment.scanning.found import (
     FoundFile,
     SkippedFile,
     SkipReason,
+    modified_ns,
 )
 from muniment.scanning.machine_made import GENERATED_BEGINNINGS, GENERATED_ENDINGS, LOCKFILES, is_generated
 from muniment.scanning.reading import read_text
@@ -42,6 +43,7 @@ __all__ = [
     "all_skipped",
     "away",
     "is_generated",
+    "modified_ns",
     "read_text",
     "scan_warnings",
 ]

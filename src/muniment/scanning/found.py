@@ -1,8 +1,11 @@
 """What a scan yields: files to index, files skipped with their reason, and texts."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+
+LATEST_NS = 2**63 - 1  # in 2262
 
 
 class SkipReason(StrEnum):
@@ -48,6 +51,11 @@ UNSEEN: frozenset[SkipReason] = frozenset({SkipReason.UNREADABLE, SkipReason.ROO
 
 # From these a negated rule that names the file brings it back (FoundFile.wanted).
 BROUGHT_BACK: frozenset[SkipReason] = frozenset({SkipReason.MINIFIED, SkipReason.GENERATED, SkipReason.LOCKFILE})
+
+
+def modified_ns(status: os.stat_result) -> int:
+    """When a file was changed, within what a store can hold: file systems know times far beyond that."""
+    return max(-LATEST_NS, min(LATEST_NS, status.st_mtime_ns))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 
-from muniment.scanning.found import FileText, FoundFile, SkippedFile, SkipReason
+from muniment.scanning.found import FileText, FoundFile, SkippedFile, SkipReason, modified_ns
 from muniment.scanning.machine_made import is_generated
 
 HASH_BYTES = 16
@@ -47,7 +47,7 @@ def read_text(file: FoundFile, max_file_bytes: int) -> FileText | SkippedFile:
     if isinstance(text, SkipReason):
         return SkippedFile(file.path, text)
     digest = blake2b(content, digest_size=HASH_BYTES).digest()
-    return FileText(text, digest, status.st_size, status.st_mtime_ns)
+    return FileText(text, digest, status.st_size, modified_ns(status))
 
 
 def _read(absolute: str, limit: int) -> tuple[bytes, os.stat_result] | SkipReason:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from muniment.project import indexed_path, root_labels
 from muniment.scanning.defaults import ALWAYS_EXCLUDED, DEFAULT_EXCLUDES
-from muniment.scanning.found import FoundFile, SkippedFile, SkipReason
+from muniment.scanning.found import FoundFile, SkippedFile, SkipReason, modified_ns
 from muniment.scanning.ignoring import bytewise, parse_globs
 from muniment.scanning.layers import GIT_RULES, OWN_RULES, Fate, Layer, Layers, work_tree
 from muniment.scanning.machine_made import has_generated_name, is_lockfile
@@ -202,7 +202,7 @@ class Scanner:
             return SkippedFile(path, reason)
         if status.st_size > self.max_file_bytes:
             return SkippedFile(path, SkipReason.OVERSIZED)
-        return FoundFile(path, absolute, status.st_size, status.st_mtime_ns, wanted)
+        return FoundFile(path, absolute, status.st_size, modified_ns(status), wanted)
 
     def _walk(
         self, start: _Folder, recursive: bool, tally: WalkTally | None = None

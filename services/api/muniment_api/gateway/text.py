@@ -128,8 +128,11 @@ def job_text(job: Job) -> str:
     lines = [f"Job {job.id} ({job.kind} of '{job.project}'): {job.status}{with_errors}{blocked}{_progress(job)}."]
     if job.paths:
         lines.append(f"  Paths: {_list(job.paths)}")
-    if job.files.skipped:
-        lines.append("  Skipped: " + ", ".join(f"{count:,} {why}" for why, count in sorted(job.files.skipped.items())))
+    told = {"Skipped": job.files.skipped, "Cut by lines": job.files.by_lines, "Secrets masked": job.masked}
+    for what, counts in told.items():
+        if counts:
+            lines.append(f"  {what}: " + ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items())))
+    lines += _warnings(job.warnings)
     if job.files.failed:
         lines.append(f"  Failed files: {job.files.failed:,}")
         lines += [f"    {failure.path}: {failure.reason}" for failure in job.failures[:FAILURES_SHOWN]]
