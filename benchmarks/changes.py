@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stack import allocated, megabytes
 
-from muniment.scanning import FoundFile, Scanner
+from muniment.scanning import FileText, FoundFile, Scanner, read_text
 
 SEED = 20
 MAX_BYTES = 200_000
@@ -47,7 +47,11 @@ class TreeChanges:
         self._random.shuffle(self._left)
 
     def _take(self, count: int) -> Sequence[FoundFile]:
-        taken, self._left = self._left[:count], self._left[count:]
+        taken: list[FoundFile] = []
+        while self._left and len(taken) < count:
+            file = self._left.pop()
+            if isinstance(read_text(file, MAX_BYTES), FileText):  # not one that is generated, or no text
+                taken.append(file)
         return taken
 
     def add_lines(self, count: int) -> dict[str, str]:

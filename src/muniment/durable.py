@@ -6,10 +6,14 @@ from pathlib import Path
 
 def replace(target: Path, content: bytes, draft: Path) -> None:
     """Writes the file (mode 0600) by way of ``draft``, in the same folder, which must be nobody else's meanwhile."""
-    with open(draft, "wb", opener=_private) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(draft, "wb", opener=_private) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:  # a disk that is full must not be kept so by half a file
+        draft.unlink(missing_ok=True)
+        raise
     draft.rename(target)
     sync(target.parent)
 

@@ -547,6 +547,16 @@ class LexicalIndexDamaged(MunimentError):
         super().__init__(path=path, detail=detail)
 
 
+class ManifestDamaged(MunimentError):
+    code = "manifest_damaged"
+    http_status = 503
+    message = "The manifest {path} cannot be read: {detail}."
+    remedy = "Nothing is lost: the index is rebuilt from the sources by the next pass; start one with start_indexing."
+
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(path=path, detail=detail)
+
+
 class LeaseLost(MunimentError):
     code = "lease_lost"
     http_status = 500

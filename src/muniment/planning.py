@@ -39,6 +39,8 @@ class Left(Protocol):
     def reason(self) -> str: ...
     @property
     def folder(self) -> bool: ...
+    @property
+    def pushed(self) -> bool: ...
 
 
 F = TypeVar("F", bound=Found)
@@ -81,6 +83,7 @@ def plan(
 
     A known file in scope that the scan did not find leaves the index; files out of scope stay untouched, and so do
     files below a folder that could not be read: nothing is known of them, least of all that they are gone.
+    A pushed text lies in none of the folders: when it is gone it leaves, whatever else cannot be read.
     ``failing`` are the reasons that count as failures, not as intended; ``unseen`` those that leave open whether the
     file is still there, so that it stays too; ``brought_back`` those that do not count for a file that a rule wants.
     """
@@ -102,15 +105,22 @@ def plan(
         added += stamp is None or stamp.skipped is not None
         result.to_read.append(file)
     blind: list[str] = []
+    kept: set[str] = set()  # pushed texts that cannot be read
     for skipped in left:
         if skipped.reason in failing:
             result.failed.append(skipped)
         else:
             result.skipped[skipped.reason] += 1
-        if skipped.folder or skipped.reason in unseen:
+        if skipped.pushed:
+            kept.add(skipped.path)
+        elif skipped.folder or skipped.reason in unseen:
             blind.append(skipped.path)
     unknown = scope(blind) if blind else lambda _path: False
-    result.to_remove = [path for path in known if path not in seen and in_scope(path) and not unknown(path)]
+
+    def stays(path: str) -> bool:
+        return path in seen or path in kept or (not known[path].pushed and unknown(path))
+
+    result.to_remove = [path for path in known if in_scope(path) and not stays(path)]
     removed = sum(known[path].skipped is None for path in result.to_remove)
     result.growth = added - removed
     return result

@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from muniment.durable import make_folder, replace, sync
 from muniment.errors import DiskFull, InvalidValue, PushesBusy
+from muniment.planning import scope
 from muniment.scanning import ALWAYS_EXCLUDED, FileText, FoundFile, SkippedFile, SkipReason
 
 log = logging.getLogger(__name__)
@@ -145,17 +146,15 @@ class PushedFiles:
         found = [self._look_at(name) for name in self._names()]
         yield from sorted((one for one in found if one is not None), key=lambda one: one.path)
 
-    def look(self, path: str) -> Iterator[FoundFile | SkippedFile]:
-        """The pushed file of that path, and those below it if it is a folder's; '' is the whole project."""
-        if not path:
+    def look(self, *paths: str) -> Iterator[FoundFile | SkippedFile]:
+        """The pushed files of these paths, and those below them where they are folders; '' is the whole project."""
+        if "" in paths:
             yield from self.walk()
             return
-        own = self._look_at(_name(path), path)
-        if own is not None:
-            yield own
-        below = sorted(known for known in self._known_paths() if known.startswith(path + "/"))
-        for known in below:
-            found = self._look_at(_name(known), known)
+        inside = scope(paths)
+        below = {known for known in self._known_paths() if inside(known)} if paths else set()
+        for path in sorted(below.union(paths)):
+            found = self._look_at(_name(path), path)
             if found is not None:
                 yield found
 
@@ -181,6 +180,10 @@ class PushedFiles:
     def find(self, path: str) -> PushedStamp | None:
         found = self._look_at(_name(path), path)
         return PushedStamp(found.size, found.mtime_ns) if isinstance(found, FoundFile) else None
+
+    def recall(self, paths: Iterable[str]) -> None:
+        """Tells paths that were pushed before, so that a damaged file is known by its own."""
+        self._paths.update((_name(path), path) for path in paths)
 
     def count(self) -> int:
         return len(self._names())
@@ -211,10 +214,10 @@ class PushedFiles:
             return None
         except OSError as error:
             log.error("the pushed file %s cannot be read: %s", shown, error)
-            return SkippedFile(shown, SkipReason.UNREADABLE)
+            return SkippedFile(shown, SkipReason.UNREADABLE, pushed=True)
         if header is None or _name(header.path) != name:
             log.error("the pushed file %s (%s) is damaged", shown, absolute)
-            return SkippedFile(shown, SkipReason.UNDECODABLE)
+            return SkippedFile(shown, SkipReason.UNDECODABLE, pushed=True)
         self._paths[name] = header.path
         return FoundFile(header.path, str(absolute), size, header.sequence, pushed=True)
 

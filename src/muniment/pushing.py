@@ -57,8 +57,7 @@ class PushIntake:
         project = self._projects.get(name)
         check_path(path)
         if not self._files(project).remove(path) and not self._still_indexed(project, path):
-            on_disk = absolute_path(path, project.watch_paths)
-            raise (FileOnDisk if on_disk is not None and on_disk.is_file() else NotPushed)(path, project.name)
+            raise (FileOnDisk if _is_on_disk(path, project) else NotPushed)(path, project.name)
         return _pushed(project, path, self._follow(project, path, "removed"), "Removed")
 
     def _files(self, project: Project) -> PushedFiles:
@@ -102,6 +101,15 @@ class PushIntake:
             raise InvalidValue("content", "...", "it contains a NUL character, so it is no text")
         if size > self._max_file_bytes:
             raise FileTooLarge(path, size, self._max_file_bytes)
+
+
+def _is_on_disk(path: str, project: Project) -> bool:
+    """Whether the project's folders hold a file there; nothing is told of what links lead to."""
+    file = absolute_path(path, project.watch_paths)
+    try:
+        return file is not None and file.is_file() and file.resolve() == file
+    except OSError:  # a name too long, or a folder that may not be entered
+        return False
 
 
 def _pushed(project: Project, path: str, job_id: str, done: str, hidden: str = "") -> PushAnswer:

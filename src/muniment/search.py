@@ -4,6 +4,7 @@ Safe for threads. A part that is away makes the answer poorer and is named in it
 """
 
 import re
+import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator
@@ -23,6 +24,7 @@ from muniment.errors import (
     EmbedderUnavailable,
     InvalidValue,
     LexicalIndexDamaged,
+    ManifestDamaged,
     ModelGone,
     ModelUnavailable,
     VectorsMissing,
@@ -111,7 +113,12 @@ class _OpenProject:
         self.dropped = False
         self.lexical = LexicalReader.open(folder.lexical)
         self.inode = _inode(folder.manifest)
-        self.manifest = ManifestReader.open(folder.manifest)
+        self.manifest: ManifestReader | None = None
+        self.damage: str | None = None  # why there is no manifest although there is an index
+        try:
+            self.manifest = ManifestReader.open(folder.manifest)
+        except sqlite3.DatabaseError as error:
+            self.damage = str(ManifestDamaged(str(folder.manifest), str(error)))
 
     def is_of(self, folder: ProjectFolder) -> bool:
         """Whether nothing was made or replaced since. An open file's inode is not given to another one."""
@@ -203,9 +210,12 @@ class Search:
         self._embedder = embedder
         self._patience = patience
         self._asking = ThreadPoolExecutor(max_workers=VECTOR_QUERIES, thread_name_prefix="vectors")
+        # of their own: a server that hangs must not keep projects waiting whose model is here
+        self._embedding = ThreadPoolExecutor(max_workers=VECTOR_QUERIES, thread_name_prefix="embedding")
 
     def close(self) -> None:
-        self._asking.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._asking, self._embedding):
+            threads.shutdown(wait=False, cancel_futures=True)
         self._projects.close()
 
     def forget(self, project_id: str) -> None:
@@ -234,18 +244,28 @@ class Search:
         filters.check()
         try:
             with self._projects.using(project.id) as opened:
-                return self._answer(opened, project, question, limit, filters)
+                try:
+                    return self._answer(opened, opened.manifest, project, question, limit, filters)
+                except sqlite3.DatabaseError as error:
+                    opened.damage = str(ManifestDamaged(str(self._folder.project(project.id).manifest), str(error)))
+                    return self._answer(opened, None, project, question, limit, filters)
         except LexicalIndexDamaged as error:
             # every text lies there: without it there is nothing to show
             self._projects.forget(project.id)
             return SearchOutcome(degraded=[str(error)])
 
     def _answer(
-        self, opened: _OpenProject, project: Project, question: str, limit: int, filters: Filters
+        self,
+        opened: _OpenProject,
+        manifest: ManifestReader | None,
+        project: Project,
+        question: str,
+        limit: int,
+        filters: Filters,
     ) -> SearchOutcome:
         if opened.lexical is None:
             return SearchOutcome()
-        degraded: list[str] = []
+        degraded = [opened.damage] if opened.damage and manifest is None else []
         found = opened.lexical.search(
             question,
             max(FILES_RANKED, 2 * limit),
@@ -256,7 +276,7 @@ class Search:
         words = [Candidate(hit.path, hit.chunk_id, hit.kind, hit.score) for hit in found]
         meaning = None
         try:
-            meaning = self._by_meaning(opened.manifest, project, question, filters)
+            meaning = self._by_meaning(manifest, project, question, filters)
         except VECTORS_AWAY as error:
             degraded.append(str(error))
         chosen = rank(words, meaning, question_tokens(question))
@@ -264,7 +284,7 @@ class Search:
         chunks = opened.lexical.chunks([chunk_id for chunk_id, _ in chosen[: limit + 5]])
         best = [(chunks[chunk_id], score) for chunk_id, score in chosen if chunk_id in chunks][:limit]
         pushed = PushedFiles(self._folder.project(project.id).pushed)
-        return SearchOutcome(results=_hits(opened.manifest, project, pushed, best), degraded=degraded)
+        return SearchOutcome(results=_hits(manifest, project, pushed, best), degraded=degraded)
 
     def _by_meaning(
         self, manifest: ManifestReader | None, project: Project, question: str, filters: Filters
@@ -299,7 +319,7 @@ class Search:
         if embedder.source is None or "://" not in embedder.source:
             made = embedder.embed([question])
         else:
-            asked = self._asking.submit(embedder.embed, [question])
+            asked = self._embedding.submit(embedder.embed, [question])
             try:
                 made = asked.result(SERVER_PATIENCE)
             except TimeoutError:

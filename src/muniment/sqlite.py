@@ -50,6 +50,11 @@ def disk_full_named(path: Path) -> Iterator[None]:
         raise
 
 
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether SQLite says that the file itself is broken: that does not become better by waiting."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
 @contextmanager
 def immediate(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     """A write transaction that takes the lock at once: what is read inside cannot change before the commit.

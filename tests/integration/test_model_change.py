@@ -6,8 +6,11 @@ import signal
 import index_bench
 import pytest
 
-from muniment.indexing import Step, passing
+from muniment.errors import EmbedderRefused
+from muniment.indexing import Step, batches, passing
 from muniment.manifest import ManifestReader
+from muniment.parsing import ParsedFile
+from muniment.scanning import SkipReason
 from muniment.search import Search
 from muniment.testing import HashedWordsEmbedder
 
@@ -119,6 +122,64 @@ def test_a_change_of_the_chunker_that_was_interrupted_goes_on_with_the_files_tha
     reader.close()
     assert {stamp.target for stamp in stamps.values()} == {1}
     assert control.seen[Step.MANIFEST_COMMITTED] <= 2
+
+
+def test_a_file_that_could_not_be_read_when_the_chunker_changed_is_cut_by_the_new_one_later(indexed, monkeypatch):
+    away, read = "pkg/file3.py", batches.parse_file
+    cut = []
+
+    def parse_file(request, most):
+        parsed = read(request, most)
+        cut.extend([parsed.path] if parsed.chunks is not None else [])
+        return parsed
+
+    def unreadable(request, most):
+        file = request.file
+        if file.path == away:
+            return ParsedFile(away, file.size, file.mtime_ns, left_out=SkipReason.UNREADABLE)
+        return read(request, most)
+
+    monkeypatch.setattr(passing, "CONTENT_VERSION", "chunker 99, masking 99")
+    monkeypatch.setattr(batches, "parse_file", unreadable)
+    assert indexed.run().files.failed == 1
+    assert indexed.find("function_3")[0] == away, "what is indexed of it goes on answering"
+    monkeypatch.setattr(batches, "parse_file", parse_file)
+    assert indexed.run().files.failed == 0
+    assert cut == [away]
+
+
+class Picky(HashedWordsEmbedder):
+    """A server that refuses some texts, for what they say."""
+
+    def __init__(self, *refused):
+        super().__init__(32, "picky-1")
+        self.refused = refused
+
+    def embed(self, texts):
+        if any(word in text for word in self.refused for text in texts):
+            raise EmbedderRefused("http://server", "picky", "content policy")
+        return super().embed(texts)
+
+
+def test_a_text_that_the_embedder_refuses_keeps_no_other_from_the_new_vectors(indexed):
+    picky = Picky("answer 0", "answer 3")
+    indexed.use(embedder=picky)
+    progress = indexed.run()
+    assert (indexed.meta().collection, indexed.meta().building) == (indexed.collection(picky), None)
+    assert [(failure.path, failure.reason) for failure in progress.failures] == [
+        ("pkg/file0.py", "refused"),
+        ("pkg/file3.py", "refused"),
+    ]
+    assert indexed.counters().files_vector == 10
+
+
+def test_an_embedder_that_refuses_everything_fails_the_pass_and_the_old_vectors_answer(indexed):
+    picky = Picky("")
+    indexed.use(embedder=picky)
+    with pytest.raises(EmbedderRefused, match="content policy"):
+        indexed.run()
+    assert indexed.meta().collection == indexed.collection(OLD)
+    assert indexed.counters().files_vector == 12
 
 
 def test_bench_tools_can_be_replaced(bench):

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 
 import psutil
@@ -21,6 +22,7 @@ from muniment.manifest import ManifestReader
 from muniment.projects import ProjectStore
 from muniment.queue import JobQueue, utc_now
 from muniment.redis_client import connect, queue_name
+from muniment.sqlite import connect as connect_database
 from muniment.status import StatusReader
 from muniment.testing import render_index
 from muniment.vectors import VectorStore
@@ -326,3 +328,21 @@ def test_what_a_reconcile_could_not_reach_is_not_asked_for_again_and_again(fleet
     until(ended(fleet, last), 30)
     until(lambda: fleet.leases.holder(project.id) is None)
     assert fleet.queue.current(project.id).id == last
+
+
+def test_an_index_whose_manifest_is_damaged_inside_is_built_anew_by_the_job_that_meets_it(fleet, until):
+    project = fleet.project("alpha", 20)
+    fleet.start()
+    until(ended(fleet, fleet.request(project)), 30)
+    until(lambda: fleet.leases.holder(project.id) is None)
+    manifest = fleet.folder.project(project.id).manifest
+    with closing(connect_database(manifest)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'chunks'").fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    with manifest.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xde\xad" * (size // 2))
+    (fleet.tmp_path / "alpha/file1.py").write_text("def changed(): ...\n")
+    until(ended(fleet, fleet.request(project)), 30)
+    assert fleet.is_complete(project, 20)

@@ -59,6 +59,19 @@ def test_the_list_tells_how_far_each_index_is(api: TestClient) -> None:
     assert [(item["name"], item["index"]["state"]) for item in page["items"]] == [("alpha", "indexing")]
 
 
+def test_a_damaged_manifest_is_told_and_does_not_take_the_list_with_it(
+    api: TestClient, alpha: dict[str, object], gateway_settings: Settings
+) -> None:
+    project = alpha["project"]
+    assert isinstance(project, dict)
+    manifest = gateway_settings.folder.project(project["id"]).manifest
+    manifest.parent.mkdir(parents=True)
+    manifest.write_bytes(b"no database" * 500)
+    (item,) = api.get(PROJECTS).json()["items"]
+    assert str(manifest) in item["index"]["warnings"][0]
+    assert api.get(f"{PROJECTS}/alpha/status").json()["up_to_date"] is False
+
+
 def test_an_unknown_project_is_named_with_the_known_ones(api: TestClient, alpha: dict[str, object]) -> None:
     assert alpha
     answer = api.get(f"{PROJECTS}/alpa/status")

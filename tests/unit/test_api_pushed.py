@@ -114,6 +114,19 @@ def test_removing_what_was_never_put_says_what_is_there(
     assert files.count() == 0
 
 
+def test_removing_what_no_file_of_the_project_can_be_tells_nothing(
+    api: TestClient, gateway_settings: Settings, tmp_path: Path
+) -> None:
+    folder = gateway_settings.roots[0] / "beta"
+    folder.mkdir()
+    (tmp_path / "outside.txt").write_text("text")
+    (folder / "link").symlink_to(tmp_path)
+    api.post(PROJECTS, json={"name": "beta", "watch_paths": [str(folder)]})
+    for path in ("n" * 300, "link/outside.txt"):
+        answer = api.delete(f"{PROJECTS}/beta/files/{path}")
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_pushed")
+
+
 @pytest.mark.parametrize("path", ["/etc/passwd", "a/%2e%2e/b", "x/.git/config", "a//b", ""])
 def test_a_path_that_leaves_the_project_is_refused(api: TestClient, files: PushedFiles, path: str) -> None:
     for answer in (

@@ -1,5 +1,6 @@
 """Whatever a file holds, chunking answers in time, loses nothing, and says why it fell back to lines."""
 
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -176,6 +177,26 @@ def test_brackets_that_are_never_closed_do_no_harm(path: str, text: str, monkeyp
     monkeypatch.setattr(code, "parse", partial(parsing.parse, seconds=0.2))
 
     check(text, chunk_file(path, text).chunks)
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("a.md", "# a" + " " * 200_000 + "x"),
+        ("a.md", "#" + " #" * 100_000 + " x"),
+        ("a.md", "`" * 200_000 + "x`"),
+        ("a.go", "package a\nfunc (t *" + "T" * 200_000 + " x) m() {}"),
+        ("a.go", "package a\nfunc (t" + " " * 200_000 + "*T x) m() {}"),
+        ("a.cpp", "class A " + "x" * 200_000),
+        ("a.m", "struct " + "x" * 200_000),
+        ("a.c", "int f" + "(" * 100_000 + "\n" + "static int " + "a " * 100_000),
+    ],
+)
+def test_a_line_as_long_as_its_file_costs_no_more_than_its_length(path: str, text: str) -> None:
+    """The square of it would take minutes, and hold the lock that the lease's own thread needs."""
+    began = time.process_time()
+    check(text, chunk_file(path, text).chunks)
+    assert time.process_time() - began < 5
 
 
 def test_a_text_that_is_not_what_its_name_says_is_broken() -> None:

@@ -1,6 +1,7 @@
 """What a person sees: every table within 80 columns, nothing that steers the terminal."""
 
 import io
+import subprocess
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from muniment.cli.render import (
     job_details,
     jobs_table,
     projects_table,
+    shell_word,
     show_found,
     snippet,
     status_details,
@@ -273,3 +275,15 @@ def test_a_length_of_time_is_told_in_its_largest_unit(seconds: float, text: str)
 
 def test_one_line_stays_one_line():
     assert clean("a\nb\tc") == "a\ufffdb c"
+
+
+@pytest.mark.parametrize(
+    "text", ["src/a.py", "a b", "it's\\", "a\nb", "a\tb'c\\d", "\x1b[1mx", "\u202eé\x85", "$(x)`y`"]
+)
+def test_a_word_for_the_shell_is_safe_to_print_and_means_the_text(text: str):
+    word = shell_word(text)
+    assert clean(word) == word
+    said = subprocess.run(
+        ["bash", "-c", f"printf %s {word}"], stdout=subprocess.PIPE, check=True, env={"LC_ALL": "C.UTF-8"}
+    )
+    assert said.stdout.decode() == text

@@ -246,7 +246,21 @@ def test_a_collection_that_holds_nothing_is_not_worth_keeping_for_answers(manife
     assert (manifest.meta().collection, manifest.meta().building) == ("two", None)
 
 
+def test_what_was_filled_beside_an_active_collection_that_emptied_meanwhile_is_kept(manifest):
+    manifest.vectors.fill("one")
+    put(manifest, "a.py", "one")
+    embed_all(manifest)
+    manifest.vectors.fill("two")
+    embed_all(manifest)
+    manifest.commit_batch([], ["a.py"])
+    assert not manifest.vectors.fill("two")
+    assert (manifest.meta().collection, manifest.meta().building) == ("two", None)
+
+
 def test_other_content_versions_raise_the_target_of_every_file_once(manifest):
+    assert manifest.content_target("cut 1") == 0
+    assert manifest.meta().incomplete  # a new index has not seen the whole tree yet
+    manifest.settle()
     assert manifest.content_target("cut 1") == 0
     assert not manifest.meta().incomplete
     assert manifest.content_target("cut 2") == 1

@@ -246,6 +246,30 @@ def test_every_value_of_an_env_file_goes(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\ufeffA=short\n", "\ufeffA={}\n"),
+        ("A: short\n# Note: a sentence\n", "A: {}\n# Note: a sentence\n"),
+        ("A=`two\nlines`\nB=on\n", "A=`{}\n`\nB=on\n"),
+    ],
+)
+def test_what_else_is_read_as_an_env_file_is_masked_too(text: str, expected: str) -> None:
+    assert mask(".env", text).text == expected.format(marker("env value"))
+
+
+@pytest.mark.parametrize("label", ["RSA PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "PRIVATE KEY"])
+def test_a_private_key_in_base64_goes_and_a_certificate_stays(label: str) -> None:
+    key, certificate = (base64.b64encode(armoured(what).encode()).decode() for what in (label, "CERTIFICATE"))
+    text = f"    client-certificate-data: {certificate}\n    client-key-data: {key}\n"
+    assert mask("config", text).text == text.replace(key, marker("encoded private key"))
+
+
+def test_the_key_of_a_tunnel_goes() -> None:
+    key = base64.b64encode(random.Random(5).randbytes(32)).decode()
+    assert mask("wg0.conf", f"[Interface]\nPrivateKey = {key}\n").found == {"assigned secret": 1}
+
+
+@pytest.mark.parametrize(
     ("path", "line"),
     [
         (".netrc", "machine git.internal login bob password {}"),
@@ -342,6 +366,6 @@ def test_the_compiled_rules_are_kept_in_the_folder_that_they_are_loaded_from(tmp
     monkeypatch.setattr(catalogue, "_compiled", [])
     catalogue.scanner.cache_clear()
     load_rules(tmp_path / "cache" / "rules")
-    kept = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    kept = [path for path in (tmp_path / "cache").rglob("*") if path.is_file() and path.name != "lock"]
     catalogue.scanner.cache_clear()
     assert kept

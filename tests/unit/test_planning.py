@@ -20,6 +20,7 @@ class Left:
     path: str
     reason: str
     folder: bool = False
+    pushed: bool = False
 
 
 KNOWN = {"a.py": FileStamp(10, 1, b"a"), "b.py": FileStamp(10, 1, b"b")}
@@ -115,6 +116,14 @@ def test_a_file_that_could_not_even_be_looked_at_stays():
     result = plan(KNOWN, [File("b.py")], [Left("a.py", "unreadable")], failing={"unreadable"}, unseen={"unreadable"})
     assert result.to_remove == []
     assert [left.path for left in result.failed] == ["a.py"]
+
+
+def test_a_pushed_text_that_is_gone_leaves_whatever_else_cannot_be_read():
+    known = {"src/a.md": FileStamp(10, 1, b"a", pushed=True), "src/b.py": FileStamp(10, 1, b"b")}
+    for left in (Left("", "root_away", folder=True), Left("src", "unreadable", folder=True)):
+        assert plan(known, [], [left], unseen={"unreadable", "root_away"}).to_remove == ["src/a.md"]
+    unreadable = [Left("src/a.md", "unreadable", pushed=True)]
+    assert plan(known, [File("src/b.py")], unreadable, unseen={"unreadable"}).to_remove == []
 
 
 def test_a_skipped_file_that_a_rule_brings_back_is_read_though_it_did_not_change():

@@ -1,5 +1,6 @@
 """Pushed texts on the disk: each path holds what its last call said, whatever dies in between."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -108,6 +109,31 @@ def test_a_look_takes_the_path_itself_and_what_lies_below_it(files: PushedFiles)
     assert list(files.look("A")) == []
 
 
+def test_a_put_that_fails_for_want_of_space_takes_none(files: PushedFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    files.put("a", "text", 1)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DiskFull):
+        files.put("a", "x" * 10_000, 2)
+    assert text(files, "a") == "text"
+    assert not stored_as(files, "a").with_name(INCOMING).exists()
+
+
+def test_a_look_at_many_paths_lists_the_folder_once(files: PushedFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [f"{number}/a" for number in range(20)]
+    for path in paths:
+        files.put(path, "text", 1)
+    listings = []
+    kept = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda folder: listings.append(folder) or kept(folder))
+    assert {one.path for one in files.look(*paths, "gone")} == set(paths)
+    assert len(listings) == 1
+    assert list(files.look()) == []
+
+
 def test_a_look_sees_what_another_process_put_since(files: PushedFiles, tmp_path: Path) -> None:
     files.put("a/b", "text", 1)
     assert [one.path for one in files.look("a")] == ["a/b"]
@@ -140,10 +166,10 @@ def test_a_damaged_header_is_a_failure_and_the_others_are_found(files: PushedFil
     one = found(files, "bad")
     Path(one.absolute).write_bytes(content)
     assert files.read(one) == SkippedFile("bad", SkipReason.UNDECODABLE)
-    assert list(files.look("bad")) == [SkippedFile("bad", SkipReason.UNDECODABLE)]
+    assert list(files.look("bad")) == [SkippedFile("bad", SkipReason.UNDECODABLE, pushed=True)]
     fresh = PushedFiles(Path(one.absolute).parent)
     skipped, good = sorted(fresh.walk(), key=lambda item: item.path != f"pushed/{Path(one.absolute).name}")
-    assert skipped == SkippedFile(f"pushed/{Path(one.absolute).name}", SkipReason.UNDECODABLE)
+    assert skipped == SkippedFile(f"pushed/{Path(one.absolute).name}", SkipReason.UNDECODABLE, pushed=True)
     assert good.path == "good"
     assert files.find("bad") is None
     files.put("bad", "mended", 2)

@@ -212,6 +212,13 @@ def told_by(culprit: Culprit) -> WalkTally:
     return WalkTally(hidden=Counter({culprit: 2}), roots={"": RootSeen(1, 1, 2)})
 
 
+def test_a_folder_that_gives_nothing_is_told_otherwise_when_texts_were_pushed(tmp_path: Path) -> None:
+    scanner = Scanner([str(tmp_path)])
+    assert list(scanner.walk()) == []
+    [warning] = scan_warnings(scanner.tally, pushed=1)
+    assert warning.startswith("Of the project's folders nothing is indexed: the project's folder is empty.")
+
+
 def test_a_line_of_a_repository_s_own_exclude_file_is_not_shown() -> None:
     [warning] = scan_warnings(told_by(Culprit(".git/info/exclude", 1, "secret-name")))
     assert ".git/info/exclude line 1 hides all 2 entries" in warning

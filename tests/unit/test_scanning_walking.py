@@ -236,10 +236,21 @@ def test_a_look_never_leaves_the_root(tmp_path: Path, path: str) -> None:
     assert list(Scanner([str(tmp_path / "root")]).look(path)) == []
 
 
-def test_a_look_that_the_system_refuses_is_counted(tmp_path: Path) -> None:
-    too_long = "n" * 300
+def test_a_look_that_the_system_refuses_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, "a")
+    kept = os.lstat
 
-    assert list(Scanner([str(tmp_path)]).look(too_long)) == [SkippedFile(too_long, SkipReason.UNREADABLE)]
+    def refused(path: str) -> os.stat_result:
+        if str(path).endswith("/a"):
+            raise PermissionError(path)
+        return kept(path)
+
+    monkeypatch.setattr(os, "lstat", refused)
+    assert list(Scanner([str(tmp_path)]).look("a")) == [SkippedFile("a", SkipReason.UNREADABLE)]
+
+
+def test_a_name_that_no_file_can_have_is_no_failure(tmp_path: Path) -> None:
+    assert list(Scanner([str(tmp_path)]).look("n" * 300)) == []
 
 
 def test_a_pipe_in_place_of_an_ignore_file_holds_no_rules(tmp_path: Path) -> None:

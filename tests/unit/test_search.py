@@ -13,13 +13,14 @@ import pytest
 from numpy.typing import NDArray
 
 from muniment.datafolder import DataFolder
-from muniment.errors import ChromaUnavailable, InvalidValue
+from muniment.embedding import Vectors
+from muniment.errors import ChromaUnavailable, InvalidValue, VectorsTooSlow
 from muniment.languages import kind_of, language_of
 from muniment.lexical import LexicalChunk, LexicalWriter
 from muniment.manifest import FileUpdate, ManifestWriter, NewChunk
 from muniment.planning import FileStamp
 from muniment.project import Project
-from muniment.search import MAX_QUESTION, Search, SearchHit
+from muniment.search import MAX_QUESTION, VECTOR_QUERIES, Search, SearchHit
 from muniment.testing import HashedWordsEmbedder
 from muniment.vectors import VectorHit, VectorStore
 
@@ -335,3 +336,41 @@ def test_a_server_that_makes_no_vector_in_time_leaves_an_answer_by_words(
     search.close()
     assert [hit.path for hit in outcome.results] == ["lease.py"]
     assert outcome.degraded
+
+
+@pytest.mark.parametrize("opened_before", [True, False])
+def test_a_damaged_manifest_leaves_the_words_and_is_named(search: Search, tree: Tree, opened_before: bool) -> None:
+    tree.index({"lease.py": "take the lease"})
+    if opened_before:
+        assert found(search, tree, "lease") == ["lease.py"]
+    manifest = tree.data.project(tree.project.id).manifest
+    manifest.with_name("damaged").write_bytes(b"no database" * 500)
+    manifest.with_name("damaged").replace(manifest)
+    outcome = search.search(tree.project, "lease")
+    assert [hit.path for hit in outcome.results] == ["lease.py"]
+    assert str(manifest) in outcome.degraded[0]
+
+
+def test_a_server_that_hangs_keeps_no_project_waiting_whose_model_is_here(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muniment.search.SERVER_PATIENCE", 0.01)
+    tree.index({"lease.py": "take the lease"})
+    answers = threading.Event()
+
+    class Hangs(HashedWordsEmbedder):
+        def embed(self, texts: Sequence[str]) -> Vectors:
+            answers.wait(10)
+            return super().embed(texts)
+
+    server = Hangs(name="server-1")
+    server.source = "http://server/v1"
+    search = Search(tree.data, cast(VectorStore, tree.vectors), server, 10.0, lambda _name, _source: EMBEDDER)
+    try:
+        for _ in range(2 * VECTOR_QUERIES):
+            with pytest.raises(VectorsTooSlow):
+                search._embedded(server, "of another project")
+        assert search.search(tree.project, "lease").degraded == []
+    finally:
+        answers.set()
+        search.close()

@@ -413,3 +413,15 @@ def test_closing_twice_or_unopened_is_harmless(tmp_path: Path) -> None:
     file.close()
     assert list(file.find([b"h"])) == [b"h"]
     file.close()
+
+
+def test_a_clock_that_is_set_back_does_not_prolong_its_rest(tmp_path: Path, wall: Wall) -> None:
+    folder = tmp_path / "vectors"
+    folder.write_text("in the way")
+    cache = CacheFile(folder / "costly-64.sqlite", ROOMY, wall)
+    one = {b"one".ljust(16): np.ones(4, np.float32)}
+    cache.keep(one)
+    folder.unlink()
+    wall.seconds -= 86_400
+    cache.keep(one)
+    assert list(cache.find(list(one))) == list(one)

@@ -10,10 +10,12 @@ import os
 import secrets
 import signal
 import socket
+import sqlite3
 import time
 from collections.abc import Callable
 
 from muniment.embedding.choice import EmbedderChoice
+from muniment.errors import MunimentError
 from muniment.leases import Lease, Leases
 from muniment.masking import load_rules
 from muniment.process import die_with_parent, watch_parent
@@ -79,8 +81,11 @@ class Supervisor:
     def tick(self, desk: Desk) -> None:
         """One look at everything: dead workers, a wiped Redis, projects that nobody works on."""
         self._reap(desk.leases)
-        rebuild_after_loss(desk.queue, self._settings.folder.server_db)
-        self._sweep()
+        try:
+            rebuild_after_loss(desk.queue, self._settings.folder.server_db)
+            self._sweep()
+        except (MunimentError, OSError, sqlite3.Error) as error:  # the disk is full, say; the next tick tries again
+            log.warning("the projects of record cannot be read: %s", error)
         mine = {lease.project_id for lease in self._workers.values()}
         for project_id in runnable_projects(desk.queue, desk.leases):
             if self._clock() < self._resting.get(project_id, (0, 0.0))[1]:

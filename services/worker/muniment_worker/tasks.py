@@ -12,13 +12,15 @@ import sqlite3
 import threading
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from muniment import settings as settings_module
 from muniment.bus import Bus
+from muniment.datafolder import ProjectFolder
 from muniment.dirty import DirtyPaths
+from muniment.durable import make_folder
 from muniment.embedding import Embedder
 from muniment.embedding.choice import EmbedderChoice, file_embedder
 from muniment.errors import (
@@ -27,8 +29,10 @@ from muniment.errors import (
     ErrorBody,
     InternalError,
     LeaseLost,
+    ManifestDamaged,
     MunimentError,
     PathOutsideRoots,
+    UnknownJob,
     UnknownProject,
     WriterBusy,
 )
@@ -126,16 +130,19 @@ def carry_out(desk: Desk, lease: Lease, job: Job, keeper: LeaseKeeper) -> str:
     crashes = desk.queue.crashes(job)
     if crashes >= desk.settings.max_attempts:
         return _fail(desk, lease, job, AttemptsExhausted(crashes, job.phase, job.last_file or "?").body())
+    desk = replace(desk, tools=replace(desk.tools, cautious=crashes > 0))
     control = PassControl(desk.queue, job, keeper, stopping)
     try:
         with closing(ProjectStore(desk.settings.folder.server_db)) as projects:
             folder = desk.settings.folder.project(job.project_id)
             with projects.kept(job.project_id) as project:  # nothing may bring back the folder of a removed project
-                folder.path.mkdir(parents=True, exist_ok=True)
+                make_folder(folder.path)  # durably: pushed texts are put below it
         check_roots(project, desk.settings.roots)
-        with open_index(folder, project.id) as index:
-            progress = run_pass(project, job, index, desk.tools, control)
-            incomplete = index.manifest.meta().incomplete
+        try:
+            progress, incomplete = _index(desk, folder, project, job, control)
+        except ManifestDamaged as damaged:
+            log.warning("job %s builds the index of %s anew: %s", job.id, job.project, damaged)
+            progress, incomplete = _index(desk, folder, project, job, control)
     except (LeaseLost, Cancelled) as ended:
         return ended.code.replace("_", " ")  # it is not this attempt's to end any more
     except Interrupted:
@@ -162,6 +169,15 @@ def carry_out(desk: Desk, lease: Lease, job: Job, keeper: LeaseKeeper) -> str:
     return "completed" if finished else "cancelled at its end"
 
 
+def _index(
+    desk: Desk, folder: ProjectFolder, project: Project, job: Job, control: PassControl
+) -> tuple[Progress, bool]:
+    """One pass; its final counters, and whether it leaves a plan for the whole tree unfinished."""
+    with open_index(folder, project.id) as index:
+        progress = run_pass(project, job, index, desk.tools, control)
+        return progress, index.manifest.meta().incomplete
+
+
 def check_roots(project: Project, roots: Sequence[Path]) -> None:
     """Raises PathOutsideRoots: a root may have been taken back, or a folder have become a link, since the project."""
     for path in project.watch_paths:
@@ -177,7 +193,10 @@ def horse_killed(desk: Desk, lease: Lease) -> None:
 
 
 def _fail(desk: Desk, lease: Lease, job: Job, error: ErrorBody) -> str:
-    current = desk.queue.get(job.id)
+    try:
+        current = desk.queue.get(job.id)
+    except UnknownJob:  # Redis was wiped meanwhile: every project is reconciled anyway
+        return f"failed: {error.code}; its record is gone"
     counters = Progress.model_validate(current.model_dump(include=set(Progress.model_fields)))
     desk.queue.finish(lease, job, JobStatus.FAILED, counters, error)
     return f"failed: {error.code}"

@@ -33,8 +33,8 @@ _C = re.compile(
     r"\n(?:"
     r"[ \t]*#[ \t]*define[ \t]+([A-Za-z_]\w*)"
     r"|(?:typedef[ \t]+)?(?:struct|union|enum|class|namespace)[ \t]+(?:class[ \t]+|[A-Z_]+[ \t]+)?"
-    r"([A-Za-z_]\w*)[^;\n(){=]*\n?\{"
-    r"|(?!return|else|typedef|#)[A-Za-z_][\w \t*&:<>,~]*?[ \t*&:~]([A-Za-z_]\w*)[ \t]*\([^;{}()]*\)[^;{}\n]*\n?\{"
+    r"([A-Za-z_]\w*+)[^;\n(){=]*+\n?\{"  # possessive: else a long name is tried at every length
+    r"|(?!return|else|typedef|#)[A-Za-z_][\w \t*&:<>,~]*?[ \t*&:~]([A-Za-z_]\w*+)[ \t]*+\([^;{}()]*+\)[^;{}\n]*+\n?\{"
     r")"
 )
 _JAVA = re.compile(

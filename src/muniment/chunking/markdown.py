@@ -12,9 +12,10 @@ MAX_LABEL_PART = 120
 _FRONT_MATTER = re.compile(
     r"---[ \t]*\r?\n(?:.*\n)*?(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)|\+\+\+[ \t]*\r?\n(?:.*\n)*?\+\+\+[ \t]*(?:\r?\n|\Z)"
 )
-_ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t\r]*$")
+# No expression may try a character twice: a line can be as long as the file.
+_ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t](.*)|\r?)$")
 # A list item may begin with a fence, and hold one at any indent.
-_FENCE = re.compile(r"[ \t]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*(`{3,}(?!.*`)|~{3,})")
+_FENCE = re.compile(r"[ \t]*+(?:(?:[-*+]|\d{1,9}[.)])[ \t]++)*+(`{3,}+(?!.*`)|~{3,})")
 _RAW = re.compile(r" {0,3}(?:<(?P<tag>pre|script|style|textarea)\b|(?P<comment><!--)|(?P<mdx>\{/\*))", re.IGNORECASE)
 _MODULE = re.compile(r"(?:import|export)[ \t{*]")
 _UNDERLINE = re.compile(r" {0,3}(=+|-{2,})[ \t\r]*$")
@@ -78,12 +79,19 @@ def _headings(text: str, mdx: bool) -> Iterator[_Heading]:
         elif closing := _opens(line, mdx):
             line = ""
         elif atx := _ATX.match(line):
-            yield _Heading(at, len(atx[1]), (atx[2] or "").strip(), end)
+            yield _Heading(at, len(atx[1]), _title(atx[2] or ""), end)
             line = ""
         elif (under := _UNDERLINE.match(line)) and not _NO_PARAGRAPH.match(above) and not before.strip():
             yield _Heading(above_at, 1 if under[1][0] == "=" else 2, above.strip(), end)
             line = ""
         before, above, above_at, at = above, line, at, end
+
+
+def _title(rest: str) -> str:
+    """An ATX heading's text without the marks that close it."""
+    title = rest.rstrip(" \t\r")
+    unmarked = title.rstrip("#")
+    return (title if unmarked and unmarked[-1] not in " \t" else unmarked).strip()
 
 
 def _opens(line: str, mdx: bool) -> str:

@@ -24,6 +24,7 @@ _WITHOUT_FIELD: Final = frozenset({"parenthesized_declarator", "reference_declar
 _FUNCTION_VALUES: Final = frozenset({"arrow_function", "function_expression", "generator_function", "class"})
 _NOT_OF_THE_NAME: Final = re.compile(rb"^(?:module\.)?exports\.|^(?:this|window|self)\.|\bprototype\.")
 _RECEIVER: Final = re.compile(rb"([A-Za-z_]\w*)\s*(?:\[[^]]*\]\s*)?,?\s*\)$")
+_RECEIVER_BYTES: Final = 400  # of its end are looked at: the search takes the square of it
 
 
 def declared(node: Node, source: bytes) -> bytes | None:
@@ -59,7 +60,7 @@ def with_body(node: Node, source: bytes) -> bytes | None:
 def go_method(node: Node, source: bytes) -> bytes | None:
     """``Type.Method``: the type is the last word of ``(t *Type[T])``."""
     method, receiver = name(node, source), _text(node.child_by_field_name("receiver"), source)
-    found = _RECEIVER.search(receiver or b"")
+    found = _RECEIVER.search((receiver or b"")[-_RECEIVER_BYTES:])
     return found[1] + b"." + method if found and method else method
 
 

@@ -1,13 +1,12 @@
 """`muniment files`: what of a project is indexed, and what is left out and why."""
 
-from shlex import quote
 from typing import Annotated
 
 import typer
 
 from muniment.cli.client import connect, project_path
 from muniment.cli.options import AsJson, DataDir, Url
-from muniment.cli.render import clean, console, file_line
+from muniment.cli.render import console, file_line, shell_word
 from muniment.manifest.listing import FilePage, FileState
 
 
@@ -40,7 +39,7 @@ def files(
     for file in page.items:
         console().print(file_line(file), soft_wrap=True)
     if page.next:
-        typer.echo(f"There are more: --cursor {quote(clean(page.next))}", err=True)
+        typer.echo(f"There are more: --cursor {shell_word(page.next)}", err=True)
 
 
 def register(app: typer.Typer) -> None:

@@ -1,6 +1,7 @@
 """What a person sees of the gateway's answers. Tables fit 80 columns; colours appear on a terminal only."""
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
@@ -45,6 +46,14 @@ def console(*, stderr: bool = False) -> Console:
 def clean(text: str) -> str:
     """One line that is safe to print, whatever a file or a path holds."""
     return UNPRINTABLE.sub("\ufffd", text.replace("\n", "\ufffd").expandtabs(4))
+
+
+def shell_word(text: str) -> str:
+    """The text as one word of a shell, to copy: what ``clean`` would replace stands there as an escape."""
+    if clean(text) == text:
+        return shlex.quote(text)
+    escaped = re.sub(r"[\\']", r"\\\g<0>", text)
+    return "$'" + re.sub(rf"[\t\n]|{UNPRINTABLE.pattern}", lambda found: f"\\u{ord(found[0]):04x}", escaped) + "'"
 
 
 # --- search -----------------------------------------------------------------------------------------------------

@@ -106,7 +106,7 @@ class CacheFile:
 
     def _try(self, action: Callable[[sqlite3.Connection], T]) -> T | None:
         with self._lock:
-            if self._now() < self._rests_until:
+            if 0 < self._rests_until - self._now() <= REST_SECONDS:  # a clock that was set back must not prolong it
                 return None
             try:
                 return action(self._opened())

@@ -90,12 +90,21 @@ class BatchReader:
         self._outrun: set[str] = set()
 
     def batches(
-        self, files: Iterable[FoundFile], limits: Iterator[BatchLimits], pool: HelperPool | None = None
+        self,
+        files: Iterable[FoundFile],
+        limits: Iterator[BatchLimits],
+        pool: HelperPool | None = None,
+        *,
+        begin_here: bool = True,
     ) -> Iterator[Batch]:
-        """Each batch ends at the first of its limits; ``limits`` is asked anew for each."""
+        """Each batch ends at the first of its limits; ``limits`` is asked anew for each. ``begin_here``: the first one is
+        read by this process, while the helpers start.
+        """
         requests = (self._request(file) for file in files if file.path not in self._outrun)
         batch, limit, started = Batch(), next(limits), self._clock()
         parsed = self._here(requests)
+        if pool is not None and not begin_here:
+            self._pool, parsed = pool, self._by_helpers(pool, requests)
         while (item := next(parsed, None)) is not None:
             self._add(item, batch)
             full = batch.files >= limit.files or batch.chunk_count >= limit.chunks

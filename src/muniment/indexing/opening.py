@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from muniment.datafolder import ProjectFolder
-from muniment.errors import LexicalIndexDamaged, UnknownProject, WriterBusy
+from muniment.errors import LexicalIndexDamaged, ManifestDamaged, UnknownProject, WriterBusy
 from muniment.indexing.mending import mend
 from muniment.lexical import LexicalWriter
 from muniment.manifest import ManifestWriter
+from muniment.sqlite import is_damage
 
 log = logging.getLogger(__name__)
 LEXICAL_HEAP_BYTES = 96_000_000
@@ -37,9 +38,10 @@ class OpenIndex:
 @contextmanager
 def open_index(folder: ProjectFolder, project_id: str) -> Iterator[OpenIndex]:
     """Raises WriterBusy when another process, on this host, writes this index, and UnknownProject when the project's
-    folder is gone: whoever makes it has seen to it that the project is still there.
+    folder is gone: whoever makes it has seen to it that the project is still there. After ManifestDamaged, raised here
+    or out of what is done inside, the next opening builds the index anew.
     """
-    with _locked(folder, project_id):
+    with _locked(folder, project_id), _without_damage(folder):
         index = _open_stores(folder, project_id)
         _repair_interrupted(index)
         if index.lexical.num_chunks != index.manifest.counters().chunks:
@@ -54,6 +56,17 @@ def open_index(folder: ProjectFolder, project_id: str) -> Iterator[OpenIndex]:
             clean = True
         finally:
             _close(index, clean=clean)
+
+
+@contextmanager
+def _without_damage(folder: ProjectFolder) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        _delete_manifest(folder)  # the lexical index stays until then: words go on answering
+        raise ManifestDamaged(str(folder.manifest), str(error)) from error
 
 
 def _close(index: OpenIndex, *, clean: bool) -> None:
@@ -107,9 +120,13 @@ def _open_stores(folder: ProjectFolder, project_id: str) -> OpenIndex:
     return OpenIndex(folder, manifest, lexical, after_crash=not manifest.clean)
 
 
-def _wipe(folder: ProjectFolder) -> None:
+def _delete_manifest(folder: ProjectFolder) -> None:
     for path in folder.path.glob(folder.manifest.name + "*"):
         path.unlink(missing_ok=True)
+
+
+def _wipe(folder: ProjectFolder) -> None:
+    _delete_manifest(folder)
     shutil.rmtree(folder.lexical, ignore_errors=True)
 
 

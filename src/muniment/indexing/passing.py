@@ -15,6 +15,7 @@ from pathlib import Path
 
 from muniment.dirty import DirtyPaths
 from muniment.embedding import Embedder
+from muniment.errors import DiskFull
 from muniment.indexing.batches import Batch, BatchLimits, BatchReader
 from muniment.indexing.compacting import compact
 from muniment.indexing.control import Control, Step
@@ -68,6 +69,7 @@ class PassTools:
     helpers: int  # processes that read and cut beside the one that writes; 0: it does all by itself
     now: Callable[[], datetime]
     clock: Callable[[], float] = time.monotonic
+    cautious: bool = False  # an attempt at this job killed its process: only helpers may touch a file
     rule_cache: Path | None = None  # where helpers find the compiled rules of the masking
 
 
@@ -120,7 +122,10 @@ class _Pass:
                 self._warn(list(filter(None, [all_skipped(self._meter.skipped)])))
             finished = self._tools.now().isoformat()
             manifest.set_meta(reconciled_at=finished, reconciled_files=manifest.counters().files_lexical)
-        compact(self._index.lexical, self._tools.clock() - began, self._control.check, self._tools.clock)
+        try:
+            compact(self._index.lexical, self._tools.clock() - began, self._control.check, self._tools.clock)
+        except DiskFull as full:  # everything that was asked for is done
+            log.warning("not compacted: %s", full)
         self._control.reached(Step.FINISHED)
         return self._meter.progress()
 
@@ -134,6 +139,7 @@ class _Pass:
         if forced:
             self._target = manifest.begin_reindex(self._job.id)
         self._known = known = manifest.stamps_under(paths) if paths else manifest.stamps()
+        self._sources.recall_pushed(known)
         commit = next(filter(None, map(head_commit, self._project.watch_paths)), None)
         found = self._sources.look(paths, recursive=self._job.recursive) if paths else self._sources.walk()
         inside = scope(paths, recursive=self._job.recursive)
@@ -155,7 +161,7 @@ class _Pass:
         self._target = self._content_target
         if self._job.request.whole_tree:
             manifest.set_meta(scanned_at=began.isoformat(), commit=commit, roots=json.dumps(self._roots()))
-            self._warn(scan_warnings(self._scanner.tally))
+            self._warn(scan_warnings(self._scanner.tally, self._sources.pushed_count()))
 
     def _planned(
         self,
@@ -212,14 +218,17 @@ class _Pass:
             self._commit(Batch(removed=work.to_remove[start : start + DIRTY_BATCH]))
         with ExitStack() as stack:
             pool = None
-            if self._tools.helpers and len(work.to_read) >= HELPED_FILES:
+            if self._wants_helpers(len(work.to_read)):
                 most = self._tools.limits.max_file_bytes
-                pool = stack.enter_context(HelperPool(self._tools.helpers, most, self._tools.rule_cache))
-            for batch in reader.batches(work.to_read, limits, pool):
+                pool = stack.enter_context(HelperPool(max(1, self._tools.helpers), most, self._tools.rule_cache))
+            for batch in reader.batches(work.to_read, limits, pool, begin_here=not self._tools.cautious):
                 self._control.check()
                 self._control.reached(Step.BATCH_READ)
                 self._commit(batch)
                 between()
+
+    def _wants_helpers(self, files: int) -> bool:
+        return files > 0 and (self._tools.cautious or (self._tools.helpers > 0 and files >= HELPED_FILES))
 
     def _commit(self, batch: Batch) -> None:
         """First checkpoint. The note of the open batch comes first: after a crash in here its files are read again."""
@@ -302,6 +311,7 @@ class _Pass:
         self._meter.texts_expected(self._index.manifest.vectors.pending_count())
         self._meter.begin(Phase.VECTORS)
         self._vectors.run(self._vectors_marked)
+        self._meter.refused(sorted(self._vectors.refused))
         self._vectors.finish()
 
     def _vectors_marked(self, count: int) -> None:

@@ -1,13 +1,14 @@
 """Counts what a pass does and says how far it is: counters never go back, rate and ETA are measured, not promised."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 
 from muniment.indexing.batches import Batch
 from muniment.jobs import FileCounts, FileFailure, Phase, Progress
 
 MAX_NAMED_FAILURES = 100
+REFUSED = "refused"  # by the embedder
 REPORT_SECONDS = 0.5
 # shares of a whole pass, as measured on large trees: reading and lexical indexing, then vectors
 LEXICAL_SHARE = 30.0
@@ -68,6 +69,10 @@ class ProgressMeter:
 
     def _fail(self, failures: list[FileFailure]) -> None:
         self._failures |= {failure.path: failure for failure in failures}
+
+    def refused(self, paths: Iterable[str]) -> None:
+        """These files are found by their words alone."""
+        self._fail([FileFailure(path=path, reason=REFUSED) for path in paths])
 
     def texts_expected(self, total: int) -> None:
         self._texts_total = total

@@ -1,8 +1,8 @@
 """Where a project's files come from: its folders, and the texts that were pushed. A pushed text hides a file."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
-from muniment.planning import scope
+from muniment.planning import FileStamp, scope
 from muniment.pushed import PushedFiles
 from muniment.scanning import FoundFile, Scanner, SkippedFile
 
@@ -20,8 +20,15 @@ class Sources:
         """What is at these indexed paths, or below them."""
         wanted = list(paths)
         inside = scope(wanted, recursive=recursive)
-        pushed = (item for path in wanted for item in self._pushed.look(path) if inside(item.path))
+        pushed = (item for item in self._pushed.look(*wanted) if inside(item.path))
         yield from self._merged(pushed, (item for path in wanted for item in self._scanner.look(path, recursive)))
+
+    def recall_pushed(self, known: Mapping[str, FileStamp]) -> None:
+        """Tells what the manifest knows, before it is compared with what is there."""
+        self._pushed.recall(path for path, stamp in known.items() if stamp.pushed)
+
+    def pushed_count(self) -> int:
+        return self._pushed.count()
 
     @staticmethod
     def _merged(

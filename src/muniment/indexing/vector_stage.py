@@ -5,17 +5,20 @@ Texts come from the lexical index by id, never from the disk: what is embedded i
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from muniment.embedding import Embedder
-from muniment.errors import ChromaUnavailable, EmbedderUnavailable, VectorsMissing
+import numpy as np
+
+from muniment.embedding import Embedder, Vectors
+from muniment.errors import ChromaUnavailable, EmbedderRefused, EmbedderUnavailable, VectorsMissing
 from muniment.indexing.control import Control, Step
 from muniment.indexing.examining import compare_vectors
 from muniment.indexing.opening import OpenIndex
+from muniment.lexical import LexicalChunk
 from muniment.manifest import PendingSlot, VectorLedger
 from muniment.vectors import VectorStore
 
@@ -25,12 +28,17 @@ T = TypeVar("T")
 PATIENCE_SECONDS = 120.0
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 5.0
+MOST_REFUSED = 20  # texts in a row: then the server refuses not them but the model, or us
+NONE: Vectors = np.zeros((0, 1), np.float32)
 MOST_LOSSES = 5  # of a collection that goes while it is filled: a server that came back without its folder
 
 
 @dataclass
 class VectorStage:
-    """``collection`` is filled beside the active one, when that belongs to another model, and then takes its place."""
+    """``collection`` is filled beside the active one, when that belongs to another model, and then takes its place.
+
+    ``refused``: files that hold a text of which the embedder makes no vector; every pass asks again.
+    """
 
     index: OpenIndex
     store: VectorStore
@@ -39,6 +47,9 @@ class VectorStage:
     batch_chunks: int
     control: Control
     clock: Callable[[], float] = time.monotonic
+    refused: set[str] = field(default_factory=set)
+    _refused_in_a_row: int = 0
+    _refusal: EmbedderRefused | None = None  # the last one
 
     @property
     def _ledger(self) -> VectorLedger:
@@ -96,13 +107,15 @@ class VectorStage:
             while True:
                 try:
                     if not self._sweep(pool, between):
-                        return
+                        break
                 except VectorsMissing as missing:
                     losses += 1
                     if losses > MOST_LOSSES:
                         raise
                     log.warning("%s", missing)
                     self.prepare()
+        if self._refusal is not None and not self._ledger.embedded_count():
+            raise self._refusal  # it never made a vector: an empty collection must not take an active one's place
 
     def _sweep(self, pool: ThreadPoolExecutor, between: Callable[[int], None]) -> bool:
         """Once over all pending slots; False when it marked none."""
@@ -125,13 +138,35 @@ class VectorStage:
             flight = (work[0], pool.submit(self.patiently, work[1]))
 
     def _embed(self, batch: list[PendingSlot]) -> tuple[list[PendingSlot], Callable[[], None]]:
-        texts = self.index.lexical.texts([item.chunk_id for item in batch])
-        present = [item for item in batch if item.chunk_id in texts]
+        chunks = self.index.lexical.chunks([item.chunk_id for item in batch])
+        present = [item for item in batch if item.chunk_id in chunks]
         if len(present) < len(batch):
-            self.index.manifest.reread(item.chunk_id for item in batch if item.chunk_id not in texts)
-        vectors = self.patiently(lambda: self.embedder.embed([texts[item.chunk_id] for item in present]))
-        slots, hashes = [item.slot for item in present], [item.text_hash for item in present]
-        return present, lambda: self.store.upsert(self.collection, slots, hashes, vectors)
+            self.index.manifest.reread(item.chunk_id for item in batch if item.chunk_id not in chunks)
+        taken, vectors = self._vectors_of(present, chunks)
+        slots, hashes = [item.slot for item in taken], [item.text_hash for item in taken]
+        return taken, lambda: self.store.upsert(self.collection, slots, hashes, vectors)
+
+    def _vectors_of(
+        self, items: list[PendingSlot], chunks: Mapping[int, LexicalChunk]
+    ) -> tuple[list[PendingSlot], Vectors]:
+        """Without the texts that a server refuses although it takes others: they must not keep the others waiting."""
+        try:
+            vectors = self.patiently(lambda: self.embedder.embed([chunks[item.chunk_id].text for item in items]))
+        except EmbedderRefused as refusal:
+            if len(items) > 1:
+                middle = len(items) // 2
+                first, second = (self._vectors_of(half, chunks) for half in (items[:middle], items[middle:]))
+                parts = [part for taken, part in (first, second) if taken]
+                return [*first[0], *second[0]], np.concatenate(parts) if parts else NONE
+            self._refused_in_a_row += 1
+            if self._refused_in_a_row >= MOST_REFUSED:
+                raise
+            self._refusal = refusal
+            self.refused.add(chunks[items[0].chunk_id].path)
+            return [], NONE
+        if items:
+            self._refused_in_a_row = 0
+        return items, vectors
 
     def patiently(self, action: Callable[[], T]) -> T:
         """Tries again while Chroma or a remote embedder is away, for two minutes at most; then raises its error."""

@@ -6,7 +6,7 @@ the rows. A crash between the two leaves the note, and ``interrupted_paths`` nam
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -144,17 +144,18 @@ class ManifestWriter:
     ) -> None:
         """What the scan left out below these paths, as far as it looked; of the whole tree if ``below`` is None."""
         rows = {(item.path, item.reason, int(item.failed)) for item in items}
-        known = {row for row in map(tuple, self._left_out(below)) if in_scope(row[0])}
+        known = {row for row in self._left_out(below) if in_scope(row[0])}
         if rows == known:
             return
         with self._guarded.write():
             self._db.executemany("DELETE FROM left_out WHERE path = ?", [(path,) for path, _, _ in known - rows])
             self._db.executemany("INSERT OR REPLACE INTO left_out VALUES (?, ?, ?)", rows - known)
 
-    def _left_out(self, below: Iterable[str] | None) -> Iterable[Iterable[object]]:
+    def _left_out(self, below: Iterable[str] | None) -> Iterator[tuple[str, str, int]]:
         for path in [""] if below is None else below:
             where, values = (_BELOW, _below(path)) if path else ("1", ())
-            yield from self._db.execute(f"SELECT path, reason, failed FROM left_out WHERE {where}", values)
+            for row in self._db.execute(f"SELECT path, reason, failed FROM left_out WHERE {where}", values):
+                yield row["path"], row["reason"], row["failed"]
 
     # --- first checkpoint: lexical -------------------------------------------------------------------------------
 

@@ -3,6 +3,8 @@
 The only module that knows the library. It scans in this process and never uses the network.
 """
 
+import fcntl
+import logging
 import re
 from bisect import bisect, bisect_left
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +20,7 @@ from muniment.masking import judging
 from muniment.masking.keys import without_opening_lines
 from muniment.masking.spans import MARKER, Span
 
+log = logging.getLogger(__name__)
 _OWN_RULES: Final = Path(__file__).with_name("rules.yml")
 _INSIDE_A_CHARACTER: Final = bytes(range(0x80, 0xC0))  # UTF-8
 _FILLER: Final = "\x1a"  # stands where nothing may be found; one byte, and no rule asks for it
@@ -36,6 +39,7 @@ _JUDGES: Final = {
     "curl-auth-user": judging.is_password,
     "bearer-token": judging.is_token,
     "basic-auth": judging.is_basic_auth,
+    "encoded-private-key": judging.is_encoded_private_key,
 }
 _KINDS: Final = {"generic-credential-uri": "connection-password", "npmjsaccesstoken": "npm-access-token"}
 _LINE: Final = re.compile(r"""[\s"'`{]|://""")
@@ -58,10 +62,19 @@ _compiled: list[Path] = []
 def load(folder: Path) -> None:
     """Loads the rules now, their compiled form kept in ``folder``: 3 s when that is empty, else 0.3 s.
 
-    Without this call the first text loads them, by way of the library's own folder below the user's home.
+    One process compiles, others that want them meanwhile wait for it. Without this call the first text loads them, by
+    way of the library's own folder below the user's home.
     """
     _compiled[:] = [folder]
-    scanner()
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (folder / "lock").open("w") as lock:
+            if not any(path.name != "lock" for path in folder.iterdir()):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            scanner()
+    except OSError as error:
+        log.warning("the masking rules are compiled in every process: %s", error)
+        scanner()
 
 
 @cache

@@ -9,11 +9,14 @@ from muniment.masking.judging import is_harmless
 from muniment.masking.spans import MARKER, Span
 
 _TEMPLATE: Final = re.compile(r"\.(?:example|sample|template|tmpl|dist|defaults?)(?:\.|$)")
-# A quoted value may run over several lines, but only if nothing but a comment follows its closing quote.
+# A quoted value may run over several lines, but only if nothing but a comment follows its closing quote. `NAME: value`
+# counts too, but in a comment it would be a sentence.
 _ENV: Final = re.compile(
-    r"^[ \t]*+(?:\#[ \t]*+)?(?:export[ \t]++)?[A-Za-z_][\w.-]*+[ \t]*+=[ \t]*+"
+    r"^\ufeff?[ \t]*+"
+    r"(?:(?:\#[ \t]*+)?(?:export[ \t]++)?[A-Za-z_][\w.-]*+[ \t]*+=|[A-Za-z_][\w.-]*+:(?=[ \t]))[ \t]*+"
     r"(?:\"(?P<double>(?:[^\"\\]|\\.)*+)\"(?=[ \t]*+(?:\#|\r?$))"
     r"|'(?P<single>[^']*+)'(?=[ \t]*+(?:\#|\r?$))"
+    r"|`(?P<tick>[^`]*+)`(?=[ \t]*+(?:\#|\r?$))"
     r"|(?P<bare>[^\s#][^\r\n]*+))",
     re.MULTILINE | re.DOTALL,
 )

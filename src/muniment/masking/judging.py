@@ -117,6 +117,11 @@ def is_basic_auth(value: str) -> bool:
     return bool(user and colon) and password.isprintable() and not is_placeholder(password) and len(password) >= 6
 
 
+def is_encoded_private_key(value: str) -> bool:
+    """Whether Base64 hides the first line of a private key rather than that of a certificate."""
+    return b"PRIVATE KEY-----" in base64.b64decode(value[:72])  # 54 bytes; the longest such line has 37
+
+
 def has_digit(value: str) -> bool:
     """Every assigned secret has one."""
     return _DIGIT.search(value) is not None

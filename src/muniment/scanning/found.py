@@ -75,11 +75,13 @@ class FoundFile:
 @dataclass(frozen=True, slots=True)
 class SkippedFile:
     """A file that is not indexed; with ``folder``, a folder whose content stays unknown: nothing can be said of the
-    files below it, least of all that they are gone. ``path`` of a root without label is ''."""
+    files below it, least of all that they are gone. ``path`` of a root without label is ''. ``pushed``: it is a text
+    that came by the API."""
 
     path: str
     reason: SkipReason
     folder: bool = False
+    pushed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

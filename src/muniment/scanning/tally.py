@@ -12,6 +12,7 @@ DEFAULT_EXCLUDES_NAME = "default excludes"
 GIT_EXCLUDE = ".git/info/exclude"
 LONGEST_GLOB = 80  # characters of a rule in a warning
 NOTHING = "Nothing is indexed: "
+NOTHING_BUT_PUSHED = "Of the project's folders nothing is indexed: "
 _KEPT = (
     "what was indexed before goes on answering. Remedy: check that the folders of watch_paths are there, mounted, and "
     "readable for the server; the job's failures name them."
@@ -58,9 +59,9 @@ def away(seen: RootSeen, recorded: tuple[int, int] | None) -> bool:
     return seen.entries == 0 and recorded is not None and seen.identity != recorded
 
 
-def scan_warnings(tally: WalkTally) -> list[str]:
+def scan_warnings(tally: WalkTally, pushed: int = 0) -> list[str]:
     """Why a walk found no file to index, in sentences with remedies, the weightiest first; none if it found one. A tree
-    of which nothing but its ignore files is left counts as one that gave nothing."""
+    of which nothing but its ignore files is left counts as one that gave nothing. ``pushed``: texts beside it."""
     if tally.found > tally.ignore_files or not (tally.roots or tally.skipped):
         return []  # without any folder there is nothing to walk
     if failed := _counts(tally.skipped, failures=True):
@@ -73,7 +74,8 @@ def scan_warnings(tally: WalkTally) -> list[str]:
         empty = all(root.entries == 0 for root in tally.roots.values())
         what = "the project's folder is empty" if empty else "the project's folder holds no file"
         reasons = [f"{what}. Remedy: check watch_paths, and that the volume they lie on is mounted."]
-    prefix = "Nothing but ignore files is indexed: " if tally.found else NOTHING
+    nothing = NOTHING_BUT_PUSHED if pushed else NOTHING
+    prefix = "Nothing but ignore files is indexed: " if tally.found and not pushed else nothing
     return [prefix + reasons[0], *(f"Besides: {reason}" for reason in reasons[1:])]
 
 

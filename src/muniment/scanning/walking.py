@@ -1,5 +1,6 @@
 """Walks a project's folders under their ignore rules."""
 
+import errno
 import os
 import stat
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -177,12 +178,12 @@ class Scanner:
             return
         try:
             status = os.lstat(absolute)
-        except (FileNotFoundError, NotADirectoryError):
-            if self._is_away(label, self._root_seen(label)):
-                yield SkippedFile(label, SkipReason.ROOT_AWAY, folder=True)
-            return
         except OSError as error:
-            yield SkippedFile(path, _reason(error))
+            # no file has a name that is too long, but a pushed text may have had it
+            if _reason(error) is not SkipReason.VANISHED and error.errno != errno.ENAMETOOLONG:
+                yield SkippedFile(path, _reason(error))
+            elif self._is_away(label, self._root_seen(label)):
+                yield SkippedFile(label, SkipReason.ROOT_AWAY, folder=True)
             return
         is_dir = stat.S_ISDIR(status.st_mode)
         fate = self._fate(parent, segments[-1], is_dir)

@@ -75,10 +75,24 @@ def run(
         folder.stack_state.unlink(missing_ok=True)  # of a stack that was killed
         with _stores_lock(folder) as stores:
             plan = _plan(settings, stores, services, now())
-            _supervise(plan, folder, stop=stop, say=say, on_ready=on_ready)
+            with _compiling_rules(folder):
+                _supervise(plan, folder, stop=stop, say=say, on_ready=on_ready)
     finally:
         found.release()
     return None
+
+
+@contextmanager
+def _compiling_rules(folder: DataFolder) -> Iterator[None]:
+    """At the first start of all, while the stores start: else the first project would wait for it."""
+    if folder.rule_cache.exists():
+        yield
+        return
+    process = spawn(module("muniment.masking", str(folder.rule_cache)), output=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        stop_child(process, 0.0)
 
 
 def _supervise(
