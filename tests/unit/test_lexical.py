@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from muniment.errors import DiskFull, InvalidValue, LexicalIndexDamaged, WriterBusy
-from muniment.lexical import LexicalChunk, LexicalReader, LexicalWriter, _typed_errors, glob_pattern
+from muniment.lexical import LexicalChunk, LexicalReader, LexicalWriter, glob_pattern
+from muniment.lexical.folder import typed_errors
 
 
 def chunk(chunk_id: int, path: str, text: str, **fields: object) -> LexicalChunk:
@@ -285,7 +286,7 @@ def test_a_missing_segment_is_damage(folder: Path) -> None:
 
 
 def test_a_full_disk_is_told_apart_from_damage(tmp_path: Path) -> None:
-    with pytest.raises(DiskFull), _typed_errors(tmp_path):
+    with pytest.raises(DiskFull), typed_errors(tmp_path):
         raise ValueError("An IO error occurred: 'No space left on device (os error 28)'")
 
 

@@ -97,8 +97,9 @@ class BatchReader:
         *,
         begin_here: bool = True,
     ) -> Iterator[Batch]:
-        """Each batch ends at the first of its limits; ``limits`` is asked anew for each. ``begin_here``: the first one is
-        read by this process, while the helpers start.
+        """Each batch ends at the first of its limits; ``limits`` is asked anew for each.
+
+        ``begin_here``: the first one is read by this process, while the helpers start.
         """
         requests = (self._request(file) for file in files if file.path not in self._outrun)
         batch, limit, started = Batch(), next(limits), self._clock()
