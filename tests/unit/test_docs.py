@@ -56,7 +56,8 @@ def subclasses(kind: type[MunimentError]) -> Iterator[type[MunimentError]]:
 
 
 ERRORS = sorted(
-    {kind for kind in subclasses(MunimentError) if kind.__module__ == errors.__name__}, key=lambda e: e.code
+    {kind for kind in subclasses(MunimentError) if kind.__module__.startswith(f"{errors.__name__}.")},
+    key=lambda e: e.code,
 )
 
 
