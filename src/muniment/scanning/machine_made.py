@@ -58,7 +58,7 @@ _THING = r"(?:file|code|class|source|module|header|script|document|interface|tab
 _SUBJECT = rf"(?:this is an? |(?:this|the) (?:\S+ ){{0,2}}?{_THING} (?:(?:in|of) this file )?(?:{_IS} (?:an? )?)?)"
 _CLAIM = re.compile(
     r"(?:(?:note|warning|attention|important|caution)\b\W*)*"
-    rf"(?:{_SUBJECT}{_MADE}\b"
+    rf"(?:{_SUBJECT}{_MADE}(?![\w-])"
     rf"|(?:code |file )?{_MADE}(?: (?:by|from|via|with|using|automatically)\b|(?: {_THING})?\s*(?:$|[^\w\s])))",
     re.IGNORECASE,
 )
