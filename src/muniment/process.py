@@ -115,14 +115,22 @@ def _exec_bound(parent_pid: int, argv: list[str]) -> int:
     """Becomes ``argv``; where the kernel cannot bind it to the parent, stays to run and watch it instead."""
     if die_with_parent(parent_pid):
         os.execvp(argv[0], argv)
-    # pass on what we inherited: the locks that the stores keep
-    process = subprocess.Popen(argv, close_fds=False)
+    started: list[subprocess.Popen[bytes]] = []
+    early: list[int] = []  # what came before there was anyone to pass it on to
 
     def forward(signum: int, _frame: FrameType | None) -> None:
-        process.send_signal(signum)
+        if started:
+            started[0].send_signal(signum)
+        else:
+            early.append(signum)
 
     signal.signal(signal.SIGTERM, forward)
     signal.signal(signal.SIGINT, forward)
+    # pass on what we inherited: the locks that the stores keep
+    process = subprocess.Popen(argv, close_fds=False)
+    started.append(process)
+    for signum in early:
+        process.send_signal(signum)
     while os.getppid() == parent_pid:
         try:
             return process.wait(timeout=POLL_SECONDS)

@@ -270,7 +270,7 @@ def test_a_tree_with_everything_in_it_is_indexed_and_accounted_for(running: Stac
         ("PR_SET_PDEATHSIG", "src/muniment/process.py"),
         ("resolve_token", "src/muniment/access.py"),
         ("how does a child process end when its parent dies", "src/muniment/process.py"),
-        ("which files are left out of every project by default", "src/muniment/scanning/defaults.py"),
+        ("node_modules and virtual environments are excluded by default", "src/muniment/scanning/defaults.py"),
         ("fresnel", "README.md"),
         ("keptbynestedrule", "nested/kept.log"),
     ],

@@ -74,9 +74,8 @@ def child(pid: int, word: str) -> psutil.Process | None:
 def test_a_stack_tells_where_it_runs_and_leaves_nothing_when_it_is_asked_to_end(folder, start, until):
     process = start()
     state = running(folder, until)
-    children = family(state.pid)
+    children = until(lambda: four if len(four := family(state.pid)) == 4 else None, 20)  # the rules are compiled first
 
-    assert len(children) == 4
     assert httpx.get(f"{state.chroma_url}/api/v2/heartbeat").status_code == 200
     assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
     assert stat.S_IMODE(folder.redis.stat().st_mode) == 0o700
