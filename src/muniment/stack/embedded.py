@@ -89,6 +89,7 @@ def _compiling_rules(folder: DataFolder) -> Iterator[None]:
         yield
         return
     process = spawn(module("muniment.masking", str(folder.rule_cache)), output=subprocess.DEVNULL)
+    threading.Thread(target=process.wait, name="rules", daemon=True).start()  # it must not stay as a zombie
     try:
         yield
     finally:
