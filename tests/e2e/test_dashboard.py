@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
+from muniment.embedding.static import StaticEmbedder
 from muniment.errors import AttemptsExhausted
 from muniment.events import Event, EventType
 from muniment.indexing import Limits, PassTools, open_index, run_pass
@@ -14,7 +15,6 @@ from muniment.indexing.passing import Step
 from muniment.jobs import FileCounts, FileFailure, Job, JobStatus, Phase, Progress
 from muniment.project import Project
 from muniment.queue import JobQueue
-from muniment.testing import HashedWordsEmbedder
 
 HOSTILE = "<img src=x onerror=document.title='taken'>"
 
@@ -144,7 +144,7 @@ class _Hands:
 class _NoVectors:
     """Stands for a Chroma that took the vectors and is away when it is asked."""
 
-    def ensure(self, _name: str) -> bool:
+    def ensure(self, _name: str, _expected: int = 0) -> bool:
         return True
 
     def slots(self, _name: str) -> set[int]:
@@ -168,7 +168,7 @@ def indexed(gateway) -> Project:
     tools = PassTools(
         dirty=gateway.dirty,
         vectors=_NoVectors(),  # type: ignore[arg-type]
-        embedder=HashedWordsEmbedder(),
+        embedder=StaticEmbedder(),  # the gateway's own: it answers by vectors, or says that the store is away
         limits=Limits(),
         helpers=0,
         now=lambda: datetime.now(UTC),

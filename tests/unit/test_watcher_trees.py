@@ -111,10 +111,11 @@ def test_a_file_moved_out_is_heard_of(root: Path, heard: Heard, tmp_path: Path, 
 
 
 @pytest.mark.usefixtures("tree")
-def test_a_new_folder_is_told_as_a_whole_and_watched_from_then_on(root: Path, heard: Heard, until):
+def test_a_new_folder_is_told_as_a_whole_and_watched_from_then_on(root: Path, heard: Heard, until, settled):
     made = root / "lib" / "one" / "two"
     made.mkdir(parents=True)
     until(lambda: ("lib", True) in heard.changes)
+    settled()
     heard.forget()
     (made / "late.py").write_text("x")
     until(lambda: "lib/one/two/late.py" in heard.paths)
