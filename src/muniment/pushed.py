@@ -5,7 +5,6 @@ renamed, all before the caller is answered; a lock of the folder makes writers o
 """
 
 import errno
-import fcntl
 import logging
 import os
 import re
@@ -21,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from muniment.durable import make_folder, replace, sync
 from muniment.errors import DiskFull, InvalidValue, PushesBusy
+from muniment.flocks import try_lock
 from muniment.planning import scope
 from muniment.scanning import ALWAYS_EXCLUDED, FileText, FoundFile, SkippedFile, SkipReason
 
@@ -30,6 +30,7 @@ MAX_PATH_BYTES: Final = 1_024
 HASH_BYTES: Final = 16
 MAX_HEADER_BYTES: Final = 16_384
 LOCK_SECONDS: Final = 10.0
+LOCK_POLL_SECONDS: Final = 0.002
 LOCK: Final = "lock"  # holds the highest sequence that was given
 INCOMING: Final = "incoming"  # one is enough: whoever writes holds the lock, and writes over what a crash left here
 STORED = re.compile(rf"[0-9a-f]{{{2 * HASH_BYTES}}}")
@@ -128,16 +129,15 @@ class PushedFiles:
 
     @contextmanager
     def _writing(self) -> Iterator[int]:
-        descriptor = os.open(self._folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + LOCK_SECONDS
+        while (lock := try_lock(self._folder / LOCK)) is None:
+            if time.monotonic() > deadline:
+                raise PushesBusy(str(self._folder), LOCK_SECONDS)
+            time.sleep(LOCK_POLL_SECONDS)
         try:
-            deadline = time.monotonic() + LOCK_SECONDS
-            while not _locked(descriptor):
-                if time.monotonic() > deadline:
-                    raise PushesBusy(str(self._folder), LOCK_SECONDS)
-                time.sleep(0.002)
-            yield descriptor
+            yield lock
         finally:
-            os.close(descriptor)
+            os.close(lock)
 
     # --- reading -------------------------------------------------------------------------------------------------
 
@@ -239,11 +239,3 @@ def _header(file: BinaryIO, path: str | None) -> tuple[_Header | None, int]:
 def _last(lock: int) -> int:
     digits = os.pread(lock, 64, 0)
     return int(digits) if digits.isdigit() else 0
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

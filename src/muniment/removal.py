@@ -5,15 +5,13 @@ leaves behind is swept in steps that are harmless to repeat, by the gateway at o
 nothing is left: a crash, a Redis or a Chroma that is away, or a pass that has not let go yet only delays it.
 """
 
-import fcntl
 import json
 import logging
-import os
 import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -25,6 +23,7 @@ from muniment.bus import Bus
 from muniment.datafolder import DataFolder, ProjectFolder
 from muniment.errors import ConfirmationRequired, MunimentError, WriterBusy
 from muniment.events import Event, EventType
+from muniment.flocks import writer_lock
 from muniment.memory.leaving import export_removed
 from muniment.project import Project
 from muniment.projects import ProjectStore
@@ -184,19 +183,13 @@ def sweep(stores: Stores, project_id: str, reached: Callable[[Step], None] = lam
 @contextmanager
 def _writer_kept_out(folder: ProjectFolder, project_id: str) -> Iterator[bool]:
     """Holds the lock of the project's writer; False when there is no folder. Raises WriterBusy."""
-    try:
-        descriptor = os.open(folder.writer_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except FileNotFoundError:
-        yield False
-        return
-    try:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise WriterBusy(project_id) from None
-        yield folder.path.is_dir()
-    finally:
-        os.close(descriptor)
+            stack.enter_context(writer_lock(folder, project_id))
+        except FileNotFoundError:
+            yield False
+            return
+        yield True
 
 
 def _collections(folder: ProjectFolder) -> list[str]:

@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -10,6 +10,7 @@ from typing import Literal
 from muniment.errors import DiskFull
 
 BUSY_SECONDS = 10.0
+BIND_LIMIT = 500  # values in one statement
 
 
 def connect(
@@ -72,6 +73,14 @@ def immediate(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
             raise DiskFull(connection.execute("PRAGMA database_list").fetchone()["file"]) from error
         raise
+
+
+def select_in(connection: sqlite3.Connection, sql: str, values: Iterable[object]) -> Iterator[sqlite3.Row]:
+    """Runs ``sql`` with ``{}`` replaced by placeholders, for a bounded number of the values at a time."""
+    pending = list(values)
+    for start in range(0, len(pending), BIND_LIMIT):
+        part = pending[start : start + BIND_LIMIT]
+        yield from connection.execute(sql.format(",".join("?" * len(part))), part).fetchall()
 
 
 @contextmanager

@@ -3,8 +3,6 @@
 Reads only, and takes no lock: what a writer changes meanwhile is not compared. ``muniment.indexing.mending`` repairs.
 """
 
-import fcntl
-import os
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
@@ -19,6 +17,7 @@ from pydantic import BaseModel, Field, computed_field
 
 from muniment.datafolder import ProjectFolder
 from muniment.errors import ChromaUnavailable, LexicalIndexDamaged
+from muniment.flocks import is_locked
 from muniment.lexical import LexicalChunk, LexicalReader
 from muniment.manifest import ManifestReader
 from muniment.manifest.reader import StoredChunk
@@ -198,7 +197,7 @@ def examine(folder: ProjectFolder, project_id: str, vectors: VectorStore) -> Ind
 
 
 def _examine(report: IndexReport, folder: ProjectFolder, manifest: ManifestReader, vectors: VectorStore) -> None:
-    busy = _is_written(folder)
+    busy = is_locked(folder.writer_lock)
     meta, counters, census = manifest.meta(), manifest.counters(), manifest.census()
     report.generation, report.collection, report.building = meta.generation, meta.collection, meta.building
     report.files, report.chunks = counters.files_total, counters.chunks
@@ -214,7 +213,7 @@ def _examine(report: IndexReport, folder: ProjectFolder, manifest: ManifestReade
     _add(report, Disagreement.WRONG_FILE_COUNTS, census.file_counts)
     _add(report, Disagreement.WRONG_COUNTERS, census.counters)
     # a pass that began since has changed what was compared: none of it is certain
-    report.busy = busy or _is_written(folder) or manifest.meta().generation != meta.generation
+    report.busy = busy or is_locked(folder.writer_lock) or manifest.meta().generation != meta.generation
     if report.busy:
         report.unchecked.append(BUSY)
     else:
@@ -261,21 +260,6 @@ def _add(report: IndexReport, what: Disagreement, items: Iterable[str]) -> None:
 
 def _described(chunk: StoredChunk) -> str:
     return f"chunk {chunk.id}: {chunk.path}:{chunk.start_line}-{chunk.end_line}"
-
-
-def _is_written(folder: ProjectFolder) -> bool:
-    """Whether a process holds the writer's lock now."""
-    try:
-        descriptor = os.open(folder.writer_lock, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def _bytes(folder: ProjectFolder) -> IndexBytes:

@@ -4,18 +4,16 @@ The lock is taken before any store is opened and held until the process ends the
 left behind is put right here: an interrupted batch is taken out of the lexical index and read again.
 """
 
-import fcntl
 import logging
-import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from muniment.datafolder import ProjectFolder
-from muniment.errors import LexicalIndexDamaged, ManifestDamaged, UnknownProject, WriterBusy
+from muniment.errors import LexicalIndexDamaged, ManifestDamaged, UnknownProject
+from muniment.flocks import writer_lock
 from muniment.indexing.mending import mend
 from muniment.lexical import LexicalWriter
 from muniment.manifest import ManifestWriter
@@ -76,27 +74,12 @@ def _close(index: OpenIndex, *, clean: bool) -> None:
 
 @contextmanager
 def _locked(folder: ProjectFolder, project_id: str) -> Iterator[None]:
-    try:
-        descriptor = os.open(folder.writer_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except FileNotFoundError:
-        raise UnknownProject(project_id, []) from None
-    try:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise WriterBusy(project_id) from None
-        if not _is_at(descriptor, folder.writer_lock):  # the folder was taken away, or replaced, in between
-            raise WriterBusy(project_id)
+            stack.enter_context(writer_lock(folder, project_id))
+        except FileNotFoundError:
+            raise UnknownProject(project_id, []) from None
         yield
-    finally:
-        os.close(descriptor)
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _open_stores(folder: ProjectFolder, project_id: str) -> OpenIndex:

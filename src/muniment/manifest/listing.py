@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from muniment.manifest.schema import BELOW, below_values
+
 # A file that the scan left out may still have a row with the text that it had before; the scan knows better.
 LISTED = """
 SELECT f.path AS path,
@@ -63,8 +65,7 @@ class Listing(BaseModel):
         if self.after is not None:
             wanted.append(("path > ?", [self.after]))
         if self.below:
-            # '0' is the character after '/'
-            wanted.append(("(path = ? OR (path >= ? AND path < ?))", [self.below, self.below + "/", self.below + "0"]))
+            wanted.append((BELOW, [*below_values(self.below)]))
         wanted += [
             (f"{name} = ?", [value]) for name, value in (("state", self.state), ("reason", self.reason)) if value
         ]

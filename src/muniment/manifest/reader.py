@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,9 +15,8 @@ from muniment.manifest.census import Census, take_census
 from muniment.manifest.listing import FilePage, Listing
 from muniment.manifest.schema import VERSION
 from muniment.planning import FileStamp
-from muniment.sqlite import connect
+from muniment.sqlite import connect, select_in
 
-BIND_LIMIT = 500
 STAMP_COLUMNS = "path, size, mtime_ns, hash, target, skipped, error, by_lines, masked, pushed"
 
 
@@ -108,12 +107,9 @@ class ManifestReader:
         with self._lock:
             return self._connection.execute(sql, parameters).fetchall()
 
-    def _rows_in(self, sql: str, values: Iterable[object]) -> Iterator[sqlite3.Row]:
-        """Runs ``sql`` with ``{}`` replaced by placeholders, a bounded number of values at a time."""
-        pending = list(values)
-        for start in range(0, len(pending), BIND_LIMIT):
-            part = pending[start : start + BIND_LIMIT]
-            yield from self._rows(sql.format(",".join("?" * len(part))), part)
+    def _rows_in(self, sql: str, values: Iterable[object]) -> list[sqlite3.Row]:
+        with self._lock:
+            return list(select_in(self._connection, sql, values))
 
     def counters(self) -> Counters:
         rows = self._rows("SELECT * FROM counters")

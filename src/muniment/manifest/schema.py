@@ -8,6 +8,7 @@ A *slot* is one distinct chunk text and the id of its vector: identical text is 
 """
 
 VERSION = 2
+BELOW = "(path = ? OR (path >= ? AND path < ?))"  # a file, or what lies below a folder; takes below_values
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -66,3 +67,7 @@ CREATE TABLE IF NOT EXISTS counters (
 );
 INSERT OR IGNORE INTO counters VALUES (1, 0, 0, 0, 0, 0, 1, 0);
 """
+
+
+def below_values(path: str) -> tuple[str, str, str]:
+    return path, path + "/", path + "0"  # '0' is the character after '/'

@@ -2,10 +2,10 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import islice
 
-from muniment.manifest.reader import BIND_LIMIT
+from muniment.sqlite import select_in
 
 
 def take_slots(db: sqlite3.Connection, text_hashes: Iterable[bytes]) -> dict[bytes, tuple[int, bool]]:
@@ -14,7 +14,7 @@ def take_slots(db: sqlite3.Connection, text_hashes: Iterable[bytes]) -> dict[byt
     A text that is known, or was until its slot is needed again, finds its vector there.
     """
     wanted = Counter(text_hashes)
-    taken = _known(db, list(wanted))
+    taken = _known(db, wanted)
     db.executemany(
         "UPDATE slots SET refs = refs + ? WHERE id = ?",
         [(wanted[text_hash], slot) for text_hash, (slot, _) in taken.items()],
@@ -37,21 +37,15 @@ def take_slots(db: sqlite3.Connection, text_hashes: Iterable[bytes]) -> dict[byt
     return taken
 
 
-def _known(db: sqlite3.Connection, text_hashes: Sequence[bytes]) -> dict[bytes, tuple[int, bool]]:
-    known: dict[bytes, tuple[int, bool]] = {}
-    for start in range(0, len(text_hashes), BIND_LIMIT):
-        part = text_hashes[start : start + BIND_LIMIT]
-        marks = ",".join("?" * len(part))
-        for slot, text_hash, embedded in db.execute(
-            f"SELECT id, text_hash, embedded FROM slots WHERE text_hash IN ({marks})", part
-        ):
-            known[text_hash] = (slot, bool(embedded))
-    return known
+def _known(db: sqlite3.Connection, text_hashes: Iterable[bytes]) -> dict[bytes, tuple[int, bool]]:
+    rows = select_in(db, "SELECT id, text_hash, embedded FROM slots WHERE text_hash IN ({})", text_hashes)
+    return {row["text_hash"]: (row["id"], bool(row["embedded"])) for row in rows}
 
 
 def drop_chunks(db: sqlite3.Connection, file_ids: Iterable[int]) -> None:
     """Removes these files' chunks and the references that they hold."""
-    for file_id in _with_chunks(db, list(file_ids)):
+    with_chunks = select_in(db, "SELECT id FROM files WHERE id IN ({}) AND chunks > 0", file_ids)
+    for file_id in [row["id"] for row in with_chunks]:
         db.execute(
             "UPDATE slots SET refs = refs - n FROM "
             "(SELECT slot, COUNT(*) AS n FROM chunks WHERE file_id = ? GROUP BY slot) AS used "
@@ -59,12 +53,3 @@ def drop_chunks(db: sqlite3.Connection, file_ids: Iterable[int]) -> None:
             (file_id,),
         )
         db.execute("DELETE FROM chunks WHERE file_id = ?", (file_id,))
-
-
-def _with_chunks(db: sqlite3.Connection, file_ids: Sequence[int]) -> list[int]:
-    found: list[int] = []
-    for start in range(0, len(file_ids), BIND_LIMIT):
-        part = file_ids[start : start + BIND_LIMIT]
-        marks = ",".join("?" * len(part))
-        found += [row[0] for row in db.execute(f"SELECT id FROM files WHERE id IN ({marks}) AND chunks > 0", part)]
-    return found

@@ -13,10 +13,12 @@ from pathlib import Path
 
 from muniment.manifest.census import recount_all
 from muniment.manifest.guard import GuardedDatabase
-from muniment.manifest.reader import BIND_LIMIT, STAMP_COLUMNS, Counters, IndexMeta, ManifestReader, stamp
+from muniment.manifest.reader import STAMP_COLUMNS, Counters, IndexMeta, ManifestReader, stamp
+from muniment.manifest.schema import BELOW, below_values
 from muniment.manifest.slots import drop_chunks, take_slots
 from muniment.manifest.vector_ledger import VectorLedger
 from muniment.planning import FileStamp
+from muniment.sqlite import select_in
 
 REREAD = -1  # a size no file has: the next plan reads the file again
 
@@ -84,7 +86,7 @@ class ManifestWriter:
         for path in paths:
             if not path:
                 return self.stamps()
-            rows = self._db.execute(f"SELECT {STAMP_COLUMNS} FROM files WHERE {_BELOW}", _below(path))
+            rows = self._db.execute(f"SELECT {STAMP_COLUMNS} FROM files WHERE {BELOW}", below_values(path))
             found |= {row["path"]: stamp(row) for row in rows}
         return found
 
@@ -153,7 +155,7 @@ class ManifestWriter:
 
     def _left_out(self, below: Iterable[str] | None) -> Iterator[tuple[str, str, int]]:
         for path in [""] if below is None else below:
-            where, values = (_BELOW, _below(path)) if path else ("1", ())
+            where, values = (BELOW, below_values(path)) if path else ("1", ())
             for row in self._db.execute(f"SELECT path, reason, failed FROM left_out WHERE {where}", values):
                 yield row["path"], row["reason"], row["failed"]
 
@@ -218,10 +220,7 @@ class ManifestWriter:
             self._guarded.recount()
 
     def _rows_of(self, paths: Sequence[str]) -> Iterable[sqlite3.Row]:
-        for start in range(0, len(paths), BIND_LIMIT):
-            part = paths[start : start + BIND_LIMIT]
-            marks = ",".join("?" * len(part))
-            yield from self._db.execute(f"SELECT id, path FROM files WHERE path IN ({marks})", part).fetchall()
+        return select_in(self._db, "SELECT id, path FROM files WHERE path IN ({})", paths)
 
     def _write_files(self, updates: Sequence[FileUpdate]) -> dict[str, int]:
         """Returns the ids of their rows."""
@@ -259,14 +258,9 @@ class ManifestWriter:
         )
 
 
-_BELOW = "(path = ? OR (path >= ? AND path < ?))"
 _UPSERT_FILE = """INSERT INTO files
     (id, path, size, mtime_ns, hash, target, skipped, error, by_lines, masked, pushed, chunks, pending)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)
     ON CONFLICT (id) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns, hash = excluded.hash,
     target = excluded.target, skipped = excluded.skipped, error = excluded.error, by_lines = excluded.by_lines,
     masked = excluded.masked, pushed = excluded.pushed"""
-
-
-def _below(path: str) -> tuple[str, str, str]:
-    return path, path + "/", path + "0"  # '0' is the character after '/'

@@ -3,7 +3,7 @@
 import logging
 import os
 import pickle
-import select
+import selectors
 import subprocess
 import sys
 import threading
@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 from muniment.parsing.frames import read_frame, write_frame
 from muniment.parsing.parsed import ParsedFile, ReadRequest
@@ -52,7 +52,7 @@ class _Helper:
             raise HelperDied("it has no pipes")
         try:
             write_frame(requests, group)
-            if not select.select([answers], [], [], seconds)[0]:
+            if not _readable(answers, seconds):
                 raise HelperDied(f"no answer after {seconds:.0f} s")
             body = read_frame(answers)
         except OSError as error:
@@ -76,6 +76,12 @@ class _Helper:
                 except OSError:
                     log.debug("a helper's pipe was broken")
         self._process.wait()
+
+
+def _readable(stream: IO[bytes], seconds: float) -> bool:
+    with selectors.DefaultSelector() as waiting:  # select() itself fails above 1,024 open files
+        waiting.register(stream, selectors.EVENT_READ)
+        return bool(waiting.select(seconds))
 
 
 class HelperPool:

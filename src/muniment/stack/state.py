@@ -1,12 +1,13 @@
 """What a running stack leaves in its data folder: a lock that says it lives, a file that says where."""
 
-import fcntl
 import os
 import tempfile
 from datetime import datetime
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
+
+from muniment.flocks import is_locked, try_lock
 
 
 class StackState(BaseModel):
@@ -39,11 +40,8 @@ class FileLock:
 
     def acquire(self) -> bool:
         """Takes the lock without waiting; False when another holds it."""
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
+        fd = try_lock(self._path)
+        if fd is None:
             return False
         os.ftruncate(fd, 0)
         os.write(fd, str(os.getpid()).encode())
@@ -59,18 +57,10 @@ class FileLock:
 
 def holder(path: Path) -> int | None:
     """The pid of the process that took the lock of that file, None when it is free."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    if not is_locked(path):
         return None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        content = os.read(fd, 32)
-        return int(content) if content.isdigit() else None
-    finally:
-        os.close(fd)
-    return None
+    content = path.read_bytes()
+    return int(content) if content.isdigit() else None
 
 
 def read_state(path: Path) -> StackState | None:
