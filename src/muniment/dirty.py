@@ -5,10 +5,13 @@ changed again meanwhile stays.
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 
-from muniment.redis_client import DIRTY_SEQUENCE, Argument, Records, dirty_key
+from muniment.redis_client import DIRTY_SEQUENCE, Argument, Records, dirty_key, dirty_since_key
 
 _ADD = """
+local time = redis.call('TIME')
+redis.call('SET', KEYS[3], time[1], 'NX')
 for _, path in ipairs(ARGV) do
   redis.call('ZADD', KEYS[1], redis.call('INCR', KEYS[2]), path)
 end
@@ -22,7 +25,9 @@ for index = 1, #ARGV, 2 do
     redis.call('ZREM', KEYS[1], ARGV[index])
   end
 end
-return redis.call('ZCARD', KEYS[1])
+local left = redis.call('ZCARD', KEYS[1])
+if left == 0 then redis.call('DEL', KEYS[2]) end
+return left
 """
 
 SCRIPT_BATCH = 1000
@@ -39,7 +44,7 @@ class DirtyPaths:
         pending = list(paths)
         waiting = 0
         for start in range(0, len(pending), SCRIPT_BATCH):
-            keys = [dirty_key(project_id), DIRTY_SEQUENCE]
+            keys = [dirty_key(project_id), DIRTY_SEQUENCE, dirty_since_key(project_id)]
             waiting = int(self._add(keys=keys, args=pending[start : start + SCRIPT_BATCH]))
         return waiting
 
@@ -53,10 +58,15 @@ class DirtyPaths:
         pairs = list(done.items())
         for start in range(0, len(pairs), SCRIPT_BATCH):
             arguments: list[Argument] = [value for pair in pairs[start : start + SCRIPT_BATCH] for value in pair]
-            self._remove(keys=[dirty_key(project_id)], args=arguments)
+            self._remove(keys=[dirty_key(project_id), dirty_since_key(project_id)], args=arguments)
 
     def count(self, project_id: str) -> int:
         return int(self._redis.zcard(dirty_key(project_id)))
+
+    def since(self, project_id: str) -> datetime | None:
+        """Since when there is no moment without any (Redis' clock, whole seconds): none waits for longer."""
+        seconds = self._redis.get(dirty_since_key(project_id))
+        return datetime.fromtimestamp(int(seconds), UTC) if seconds else None
 
     def first(self, project_id: str) -> int | None:
         """The sequence of the path that waits longest."""

@@ -15,6 +15,7 @@ class EventType(StrEnum):
     JOB_QUEUED = "job_queued"
     INDEX_STARTED = "index_started"
     INDEX_PROGRESS = "index_progress"
+    INDEX_MILESTONE = "index_milestone"
     INDEX_COMPLETE = "index_complete"
     INDEX_FAILED = "index_failed"
     INDEX_PAUSED = "index_paused"
@@ -32,6 +33,7 @@ MEANING: dict[EventType, str] = {
     EventType.JOB_QUEUED: "A job was queued, or an interrupted one was put back; data carries the job.",
     EventType.INDEX_STARTED: "A worker began a job; data carries the job.",
     EventType.INDEX_PROGRESS: "A running job's counters, at most every 0.5 s; data carries the job. Not replayed.",
+    EventType.INDEX_MILESTONE: "A long job has come another quarter of its way; data carries the job.",
     EventType.INDEX_COMPLETE: "A job completed, perhaps with errors; data carries the job.",
     EventType.INDEX_FAILED: "A job failed; data carries the job with its error.",
     EventType.INDEX_PAUSED: "A job was paused; data carries the job.",

@@ -123,12 +123,19 @@ class Job(Progress):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     attempt: int = 0
+    retries: int = Field(0, description="Times it was put back because a part of the system was away.")
+    retry_at: datetime | None = Field(None, description="When it is tried again; `error` says why.")
+    estimate_error: float | None = Field(None, description="By what share of the estimate it took longer; < 0: less.")
     error: ErrorBody | None = None
     blocked_by: str | None = None
 
     @property
     def request(self) -> JobRequest:
         return JobRequest(kind=self.kind, paths=self.paths, recursive=self.recursive, repair=self.repair)
+
+
+RETRIED = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})  # what may be asked for anew
+STORED = frozenset(MOVES)  # blocked is no state of a record
 
 
 class JobPage(BaseModel):

@@ -51,7 +51,7 @@ redis.call('PUBLISH', KEYS[3], ARGV[1])
 return 1
 """
 
-_FREE = """
+_RUNNING = """
 local time = redis.call('TIME')
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', time[1] * 1000 + math.floor(time[2] / 1000))
 return redis.call('ZCARD', KEYS[1])
@@ -87,7 +87,7 @@ class Leases:
         self._renew = redis.register_script(_RENEW)
         self._release = redis.register_script(_RELEASE)
         self._release_owned = redis.register_script(_RELEASE_OWNED)
-        self._running = redis.register_script(_FREE)
+        self._running = redis.register_script(_RUNNING)
 
     def acquire(self, project_id: str, owner: str) -> Lease | Denied:
         """Takes the project and a slot of the fleet, both or neither."""
@@ -118,4 +118,7 @@ class Leases:
         return LeaseHolder(owner=values["owner"], since_ms=int(values["since"])) if values else None
 
     def slot_free(self) -> bool:
-        return int(self._running(keys=[SLOTS])) < self.max_running
+        return self.slots_used() < self.max_running
+
+    def slots_used(self) -> int:
+        return int(self._running(keys=[SLOTS]))

@@ -1,31 +1,29 @@
-"""Job records and doorbells.
+"""What happens to jobs: asked for, claimed, stopped, resumed, ended; and the doorbells.
 
 The record in Redis is the truth about a job; the entry on the project's RQ queue is only a doorbell. Ringing twice is
-harmless, a lost ring is rung again by the recovery loop. Per project at most one job is *active* (claimed, not ended)
-and at most one *waits*; a request made while one waits joins it.
+harmless, a lost ring is rung again by the recovery loop. Per project at most one job is *active* (claimed, not ended);
+a request made while one waits joins it.
 """
 
 import contextlib
-import json
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import count
-from typing import Any
+from datetime import UTC, datetime, timedelta
 
 from rq import Queue
 from rq.serializers import JSONSerializer
 from rq.worker_registration import clean_worker_registry, get_keys
 
 from muniment.bus import Bus
-from muniment.errors import ErrorBody, IllegalMove, InvalidValue, UnknownJob
+from muniment.errors import ErrorBody, IllegalMove, UnknownJob
 from muniment.events import Event, EventType
+from muniment.job_records import JobRecords, as_job
 from muniment.jobs import (
     MOVES,
-    TERMINAL,
+    RETRIED,
     Job,
     JobKind,
-    JobPage,
     JobRequest,
     JobStatus,
     Progress,
@@ -34,31 +32,43 @@ from muniment.jobs import (
 )
 from muniment.leases import Lease, Leases
 from muniment.project import Project
-from muniment.queue_scripts import CANCEL, CLAIM, FINISH, PROGRESS, PUT_BACK, REQUEST
+from muniment.queue_scripts import (
+    CLAIM,
+    DISCARD,
+    FINISH,
+    OVERDUE,
+    PROGRESS,
+    PUT_BACK,
+    REQUEST,
+    RESUME,
+    STOP,
+    TRY_LATER,
+)
 from muniment.redis_client import (
     BELL_CHANNEL,
     EPOCH,
-    JOB,
-    JOBS,
     SLOTS,
     WORK,
     Argument,
     Connections,
+    Script,
     active_key,
     dirty_key,
+    dirty_since_key,
     job_key,
     lease_key,
+    pace_key,
+    paused_key,
     project_jobs_key,
     queue_name,
+    rest_key,
     waiting_key,
 )
 
+log = logging.getLogger(__name__)
 TASK = "muniment_worker.tasks.run"
 HISTORY_SECONDS = 7 * 24 * 3600
 RESULT_SECONDS = 3600
-PAGE_LIMIT = 200
-NO_SLOT = "no free slot"
-OTHER_FIELDS = frozenset({"request", "progress", "error", "owner", "crashes"})  # of a record, besides the job's own
 
 ENDED_EVENT = {
     JobStatus.COMPLETED: EventType.INDEX_COMPLETE,
@@ -79,39 +89,30 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class JobQueue:
+class JobQueue(JobRecords):
     def __init__(
         self, connections: Connections, bus: Bus, leases: Leases, clock: Callable[[], datetime] = utc_now
     ) -> None:
-        self._redis = connections.records
-        self._rq = connections.rq
+        super().__init__(connections, leases)
         self._bus = bus
-        self._leases = leases
         self._now = clock
-        self._request = self._redis.register_script(REQUEST)
-        self._claim = self._redis.register_script(CLAIM)
-        self._finish = self._redis.register_script(FINISH)
-        self._progress = self._redis.register_script(PROGRESS)
-        self._put_back = self._redis.register_script(PUT_BACK)
-        self._cancel = self._redis.register_script(CANCEL)
+        self._scripts: dict[str, Script] = {}
+
+    def _run(self, script: str, *arguments: Argument, keys: tuple[str, ...] = ()) -> object:
+        if script not in self._scripts:
+            self._scripts[script] = self._redis.register_script(script)
+        return self._scripts[script](keys=keys, args=arguments)
 
     # --- asking for work -----------------------------------------------------------------------------------------
 
     def request(self, project: Project, request: JobRequest) -> Requested:
         """Writes the record (or widens the one that waits), rings, tells; the answer comes at once."""
-        now = self._now()
         while True:
-            waiting, known = self._waiting_request(project.id)
+            waiting, known = self._last_waiting(project.id)
             wanted = merged(known, request) if known else request
-            job_id = new_job_id()
-            record = _new_record(job_id, project, wanted, now)
-            keys = [waiting_key(project.id), job_key(job_id), JOBS, project_jobs_key(project.id), WORK]
-            arguments: list[Argument] = [
-                JOB, waiting or "", known.model_dump_json() if known else "", wanted.model_dump_json(),
-                job_id, project.id, int(now.timestamp() * 1000), HISTORY_SECONDS * 1000,
-                *(part for pair in record.items() for part in pair),
-            ]  # fmt: skip
-            outcome = self._request(keys=keys, args=arguments)
+            job_id, record = self._new_record(project.id, project.name, wanted)
+            expected = known.model_dump_json() if known else ""
+            outcome = self._run(REQUEST, project.id, waiting or "", expected, wanted.model_dump_json(), job_id, *record)
             if outcome != "changed":
                 break
         joined = outcome == "joined"
@@ -122,12 +123,24 @@ class JobQueue:
         self.ring(project.id, f"{wanted.kind} of {project.name}")
         return Requested(job_id, joined)
 
-    def _waiting_request(self, project_id: str) -> tuple[str | None, JobRequest | None]:
-        waiting = self._redis.get(waiting_key(project_id))
-        if waiting is None:
-            return None, None
-        body = self._redis.hget(job_key(waiting), "request")
-        return waiting, JobRequest.model_validate_json(body) if body else None
+    def _last_waiting(self, project_id: str) -> tuple[str | None, JobRequest | None]:
+        waiting = self._redis.lindex(waiting_key(project_id), -1)
+        job = as_job(self._redis.hgetall(job_key(waiting))) if waiting else None
+        return waiting, job.request if job else None
+
+    def _new_record(self, project_id: str, project: str, request: JobRequest) -> tuple[str, list[Argument]]:
+        """A new job's id, and what the scripts want: when it was made in ms, then its fields and values."""
+        job_id, now = new_job_id(), self._now()
+        record = {
+            "id": job_id,
+            "project": project,
+            "project_id": project_id,
+            "request": request.model_dump_json(),
+            "status": JobStatus.QUEUED.value,
+            "created_at": now.isoformat(),
+            "attempt": "0",
+        }
+        return job_id, [int(now.timestamp() * 1000), *(part for pair in record.items() for part in pair)]
 
     def ring(self, project_id: str, description: str) -> None:
         """Puts a doorbell on the project's queue and wakes the supervisors.
@@ -153,29 +166,80 @@ class JobQueue:
     def _queue(self, project_id: str) -> Queue:
         return Queue(queue_name(project_id), connection=self._rq, serializer=JSONSerializer)
 
-    def cancel(self, job_id: str) -> Job:
-        """Ends a job that waits or runs; a running pass sees it at its next look at ``is_running``.
+    # --- stopping it, and going on -------------------------------------------------------------------------------
 
-        Raises UnknownJob, and IllegalMove when it has ended already.
+    def cancel(self, job_id: str, *, stands_in: bool = True) -> Job:
+        """Ends a job that waits, runs or is paused; a running pass sees it at its next look at ``is_running``.
+
+        ``stands_in``: an update takes what became dirty while it ran. Raises UnknownJob, and IllegalMove when it has
+        ended already.
         """
+        return self._stop(job_id, JobStatus.CANCELLED, EventType.INDEX_CANCELLED, stands_in=stands_in)
+
+    def pause(self, job_id: str) -> Job:
+        """Keeps a job that waits or runs until it is resumed; it holds neither lease nor slot meanwhile.
+
+        Raises UnknownJob and IllegalMove.
+        """
+        return self._stop(job_id, JobStatus.PAUSED, EventType.INDEX_PAUSED, stands_in=True)
+
+    def _stop(self, job_id: str, target: JobStatus, event: EventType, *, stands_in: bool) -> Job:
         job = self.get(job_id)
-        keys = [job_key(job_id), active_key(job.project_id), waiting_key(job.project_id), WORK]
-        before = self._cancel(keys=keys, args=[job_id, job.project_id, self._now().isoformat(), HISTORY_SECONDS])
-        if not before:
-            raise UnknownJob(job_id)
-        if before in TERMINAL:
-            raise IllegalMove(job_id, before, JobStatus.CANCELLED, MOVES[JobStatus(before)])
+        standing, record = self._new_record(job.project_id, job.project, JobRequest(kind=JobKind.UPDATE))
+        now = self._now().isoformat()
+        stand = int(stands_in and not job.request.only_dirty)  # the same again would make the stop a jest
+        arguments = (job.project_id, job_id, target, now, HISTORY_SECONDS, stand, standing, *record)
+        self._moved(job_id, target, self._run(STOP, *arguments))
         job = self.get(job_id)
-        self._tell(EventType.INDEX_CANCELLED, job)
+        self._tell(event, job)
         return job
 
+    def resume(self, job_id: str) -> Job:
+        """Queues a paused job again, before those that wait. Raises UnknownJob and IllegalMove."""
+        job = self.get(job_id)
+        self._moved(job_id, JobStatus.QUEUED, self._run(RESUME, job.project_id, job_id))
+        job = self.get(job_id)
+        self._tell(EventType.INDEX_RESUMED, job)
+        self.ring(job.project_id, f"{job.kind} of {job.project}, resumed")
+        return job
+
+    def retry(self, job_id: str) -> Requested:
+        """Asks anew for what a failed or cancelled job was to do. Raises UnknownJob and IllegalMove."""
+        job = self.get(job_id)
+        if job.status not in RETRIED:
+            raise IllegalMove(job_id, job.status, "retried", self._allowed(job.status))
+        now = self._now()
+        # only id and name go into a record
+        project = Project(id=job.project_id, name=job.project, watch_paths=[], created_at=now, updated_at=now)
+        return self.request(project, job.request)
+
+    def _moved(self, job_id: str, target: JobStatus, outcome: object) -> None:
+        """Raises UnknownJob and IllegalMove for a move that was refused."""
+        assert isinstance(outcome, list)
+        before, moved = outcome
+        if not before:
+            raise UnknownJob(job_id)
+        if not moved:
+            raise IllegalMove(job_id, before, target, self._allowed(JobStatus(before)))
+
+    @staticmethod
+    def _allowed(status: JobStatus) -> frozenset[str]:
+        known = MOVES[JobStatus.QUEUED if status == JobStatus.BLOCKED else status]
+        return known | ({"retried"} if status in RETRIED else set())
+
     def cancel_all(self, project_id: str) -> None:
-        """Cancels what waits or runs for a project."""
+        """Cancels what waits, runs or is paused for a project."""
         waiting = self.waiting(project_id)  # first: it becomes the active one, never the other way round
-        for job in (waiting, self.active(project_id)):
-            if job is not None:
-                with contextlib.suppress(UnknownJob, IllegalMove):  # it ended by itself meanwhile
-                    self.cancel(job.id)
+        active = self.active(project_id)
+        for job in (*waiting, *([active] if active else []), *self.paused(project_id)):
+            with contextlib.suppress(UnknownJob, IllegalMove):  # it ended by itself meanwhile
+                self.cancel(job.id, stands_in=False)
+
+    def overdue(self, grace_seconds: float) -> list[Job]:
+        """Jobs that were stopped so long ago, and whose holder has not let go of the project yet."""
+        found = self._run(OVERDUE, int(grace_seconds * 1000))
+        assert isinstance(found, list)
+        return self._read(found)
 
     def forget(self, project_id: str) -> bool:
         """Deletes every key of a removed project; only the records of its jobs stay for as long as any history.
@@ -191,7 +255,17 @@ class JobQueue:
             queue.deferred_job_registry, queue.scheduled_job_registry, queue.canceled_job_registry,
         )  # fmt: skip
         self._rq.delete(queue.registry_cleaning_key, *(registry.key for registry in registries))
-        own = (active_key, waiting_key, dirty_key, project_jobs_key, lease_key)
+        own = (
+            active_key,
+            waiting_key,
+            paused_key,
+            rest_key,
+            pace_key,
+            dirty_key,
+            dirty_since_key,
+            project_jobs_key,
+            lease_key,
+        )
         self._redis.delete(*(key(project_id) for key in own))
         clean_worker_registry(queue)  # who was killed is still listed there
         return not get_keys(queue)
@@ -201,27 +275,33 @@ class JobQueue:
     def claim_next(self, lease: Lease) -> Job | None:
         """The job to run now under this lease: the interrupted one first, else the one that waits.
 
-        None: nothing to do, or the lease is another's by now.
+        None: nothing to do yet, or the lease is another's by now.
         """
-        project_id = lease.project_id
-        keys = [lease_key(project_id), active_key(project_id), waiting_key(project_id), WORK]
-        job_id = self._claim(keys=keys, args=[JOB, project_id, lease.token, self._now().isoformat()])
-        if not job_id:
-            return None
-        job = self.get(job_id)
-        self._tell(EventType.INDEX_STARTED, job)
-        return job
+        while job_id := self._run(CLAIM, lease.project_id, lease.token, self._now().isoformat()):
+            job = self._first([str(job_id)])
+            if job is not None:
+                self._tell(EventType.INDEX_STARTED, job)
+                return job
+            log.error("job %s of %s is dropped: nobody can read its record", job_id, lease.project_id)
+            self._run(DISCARD, lease.project_id, str(job_id))
+        return None
 
     def is_running(self, job: Job) -> bool:
-        """Whether this attempt of the job is to go on. Cheap: a pass asks twice a second."""
+        """Whether this attempt of the job is to go on. Cheap: a pass asks several times a second."""
         return self._redis.hmget(job_key(job.id), "status", "attempt") == [JobStatus.RUNNING, str(job.attempt)]
 
-    def progress(self, job: Job, progress: Progress) -> None:
-        """Rewrites the counters of a running job and announces them."""
-        if not self._progress(keys=[job_key(job.id)], args=[job.attempt, progress.model_dump_json()]):
+    def progress(self, job: Job, progress: Progress, estimate: float | None = None) -> None:
+        """Rewrites the counters of a running job and announces them. ``estimate``: of its length in seconds; the first
+        one stays."""
+        told = "" if estimate is None else round(estimate, 1)
+        if not self._run(PROGRESS, job.id, job.attempt, progress.model_dump_json(), told):
             return
-        shown = job.model_copy(update=dict(progress))
+        shown = job.model_copy(update={**dict(progress), "estimate_seconds": estimate})
         self._bus.announce(self._event(EventType.INDEX_PROGRESS, shown))
+
+    def milestone(self, job: Job, progress: Progress) -> None:
+        """Tells of a long job that has come another quarter of its way; unlike progress this is kept."""
+        self._tell(EventType.INDEX_MILESTONE, job.model_copy(update=dict(progress)))
 
     def finish(
         self, lease: Lease, job: Job, status: JobStatus, progress: Progress, error: ErrorBody | None = None
@@ -231,33 +311,40 @@ class JobQueue:
         In the same step a standing update is made if paths are dirty: an edit in this very instant is not lost.
         """
         now = self._now()
-        project = Project(
-            id=job.project_id, name=job.project, watch_paths=[], created_at=now, updated_at=now
-        )  # only id and name go into a record
-        standing = _new_record(new_job_id(), project, JobRequest(kind=JobKind.UPDATE), now)
-        keys = [
-            lease_key(job.project_id), job_key(job.id), active_key(job.project_id), waiting_key(job.project_id),
-            dirty_key(job.project_id), WORK, job_key(standing["id"]), JOBS, project_jobs_key(job.project_id),
-        ]  # fmt: skip
-        arguments: list[Argument] = [
-            lease.token, status.value, now.isoformat(), progress.model_dump_json(),
-            error.model_dump_json() if error else "", job.project_id, standing["id"], int(now.timestamp() * 1000),
-            HISTORY_SECONDS,
-            *(part for pair in standing.items() for part in pair),
-        ]  # fmt: skip
-        if self._finish(keys=keys, args=arguments) == "lost":
+        standing, record = self._new_record(job.project_id, job.project, JobRequest(kind=JobKind.UPDATE))
+        failed = error.model_dump_json() if error else ""
+        outcome = self._run(
+            FINISH, job.project_id, job.id, lease.token, status.value, now.isoformat(), progress.model_dump_json(),
+            failed, self._estimate_error(job, now), HISTORY_SECONDS, standing, *record,
+        )  # fmt: skip
+        if outcome == "lost":
             return False
         self._tell(ENDED_EVENT[status], self.get(job.id))
         return True
+
+    def _estimate_error(self, job: Job, now: datetime) -> str:
+        estimate = float(self._redis.hget(job_key(job.id), "estimate_seconds") or 0)
+        if not estimate or job.started_at is None:
+            return ""
+        return f"{(now - job.started_at).total_seconds() / estimate - 1:.3f}"
 
     def put_back(self, lease: Lease, job: Job, *, tell: bool = True) -> bool:
         """The attempt ended without finishing and does not count: the job is queued again, before all others of its
         project. ``tell`` False: no event, for what may happen again and again.
         """
-        if not self._put_back(keys=[lease_key(job.project_id), job_key(job.id)], args=[lease.token]):
+        if not self._run(PUT_BACK, job.project_id, job.id, lease.token):
             return False
         if tell:
             self._tell(EventType.JOB_QUEUED, self.get(job.id))
+        return True
+
+    def try_later(self, lease: Lease, job: Job, error: ErrorBody, progress: Progress, seconds: float) -> bool:
+        """Puts a job back because a part of the system is away; nothing of its project runs for so long."""
+        again = (self._now() + timedelta(seconds=seconds)).isoformat()
+        told, counters = error.model_dump_json(), progress.model_dump_json()
+        if not self._run(TRY_LATER, job.project_id, job.id, lease.token, told, counters, int(seconds * 1000), again):
+            return False
+        self._tell(EventType.JOB_QUEUED, self.get(job.id))
         return True
 
     def note_crash(self, project_id: str) -> None:
@@ -266,11 +353,13 @@ class JobQueue:
         if job_id is not None and self._redis.exists(job_key(job_id)):
             self._redis.hincrby(job_key(job_id), "crashes", 1)
 
-    def crashes(self, job: Job) -> int:
-        return int(self._redis.hget(job_key(job.id), "crashes") or 0)
-
     def projects_with_work(self) -> list[str]:
-        return sorted(self._redis.smembers(WORK))
+        """Those with a job to run now."""
+        waiting = sorted(self._redis.smembers(WORK))
+        with self._redis.pipeline(transaction=False) as pipe:
+            for project_id in waiting:
+                pipe.exists(rest_key(project_id))
+            return [project_id for project_id, rests in zip(waiting, pipe.execute(), strict=True) if not rests]
 
     def has_work(self, project_id: str) -> bool:
         return self._redis.exists(active_key(project_id), waiting_key(project_id)) > 0
@@ -281,93 +370,6 @@ class JobQueue:
 
     def mark_epoch(self) -> None:
         self._redis.set(EPOCH, self._now().isoformat(), nx=True)
-
-    # --- looking -------------------------------------------------------------------------------------------------
-
-    def get(self, job_id: str) -> Job:
-        """Raises UnknownJob."""
-        values = self._redis.hgetall(job_key(job_id))
-        if "request" not in values:
-            raise UnknownJob(job_id)
-        return self._with_blocking(_job(values))
-
-    def active(self, project_id: str) -> Job | None:
-        """The project's claimed job."""
-        return self._by_pointer(active_key(project_id))
-
-    def waiting(self, project_id: str) -> Job | None:
-        return self._by_pointer(waiting_key(project_id))
-
-    def current(self, project_id: str) -> Job | None:
-        """What to show as the project's job: the active one, else the one that waits, else the last one."""
-        waiting = self.waiting(project_id)  # first: it becomes the active one, never the other way round
-        found = self.active(project_id) or waiting
-        if found is None:
-            last = self._redis.zrevrange(project_jobs_key(project_id), 0, 0)
-            values = self._redis.hgetall(job_key(last[0])) if last else None
-            found = _job(values) if values and "request" in values else None
-        return found
-
-    def _by_pointer(self, key: str) -> Job | None:
-        job_id = self._redis.get(key)
-        values = self._redis.hgetall(job_key(job_id)) if job_id else None
-        return self._with_blocking(_job(values)) if values and "request" in values else None
-
-    def list(
-        self,
-        *,
-        project_id: str | None = None,
-        statuses: frozenset[JobStatus] = frozenset(),
-        path: str | None = None,
-        limit: int = 50,
-        cursor: str | None = None,
-    ) -> JobPage:
-        """Newest first. A page begins after ``cursor`` and so stays the same when new jobs come in front."""
-        limit = max(1, min(limit, PAGE_LIMIT))
-        items: list[Job] = []
-        last: str | None = None
-        for score, job_id in self._ids(project_id, cursor):
-            values = self._redis.hgetall(job_key(job_id))
-            if "request" not in values:
-                continue
-            job = self._with_blocking(_job(values))
-            if statuses and job.status not in statuses:
-                continue
-            if path and not any(path in known for known in [*job.paths, job.last_file or ""]):
-                continue
-            if len(items) == limit:
-                return JobPage(items=items, next=last)
-            items.append(job)
-            last = f"{score}:{job_id}"
-        return JobPage(items=items)
-
-    def _ids(self, project_id: str | None, cursor: str | None) -> Iterator[tuple[int, str]]:
-        key = project_jobs_key(project_id) if project_id else JOBS
-        start: str | int = "+inf"
-        after: tuple[int, str] | None = None
-        if cursor:
-            created, _, last_id = cursor.partition(":")
-            if not created.isdecimal() or not last_id:
-                raise InvalidValue("cursor", cursor, "it is not one that a page of jobs gave")
-            start, after = int(created), (int(created), last_id)
-        for offset in count(0, PAGE_LIMIT):
-            pairs = self._redis.zrevrangebyscore(key, start, "-inf", start=offset, num=PAGE_LIMIT, withscores=True)
-            for job_id, score in pairs:
-                # equal scores come in reverse order of the id
-                if after is None or (int(score), job_id) < after:
-                    yield int(score), job_id
-            if len(pairs) < PAGE_LIMIT:
-                return
-
-    def _with_blocking(self, job: Job) -> Job:
-        if job.status != JobStatus.QUEUED:
-            return job
-        active = self._redis.get(active_key(job.project_id))
-        if active and active != job.id:
-            return job.model_copy(update={"status": JobStatus.BLOCKED, "blocked_by": active})
-        if not self._redis.exists(lease_key(job.project_id)) and not self._leases.slot_free():
-            return job.model_copy(update={"status": JobStatus.BLOCKED, "blocked_by": NO_SLOT})
-        return job
 
     # --- telling -------------------------------------------------------------------------------------------------
 
@@ -383,30 +385,3 @@ class JobQueue:
 
     def _tell(self, kind: EventType, job: Job) -> None:
         self._bus.publish(self._event(kind, job))
-
-
-def _new_record(job_id: str, project: Project, request: JobRequest, now: datetime) -> dict[str, str]:
-    return {
-        "id": job_id,
-        "project": project.name,
-        "project_id": project.id,
-        "request": request.model_dump_json(),
-        "status": JobStatus.QUEUED.value,
-        "created_at": now.isoformat(),
-        "attempt": "0",
-    }
-
-
-def _job(values: dict[str, str]) -> Job:
-    fields: dict[str, Any] = json.loads(values.get("progress") or "{}")
-    fields |= json.loads(values["request"])
-    fields |= {key: value for key, value in values.items() if key not in OTHER_FIELDS}
-    if values.get("error"):
-        fields["error"] = json.loads(values["error"])
-    if fields["status"] == JobStatus.COMPLETED:
-        fields |= {"percent": 100.0, "eta_seconds": 0.0}
-    return Job.model_validate(fields)
-
-
-def is_over(job: Job) -> bool:
-    return job.status in TERMINAL

@@ -1,106 +1,243 @@
-"""The Lua scripts of the job records: each one atomic step that either happens or leaves everything as it was."""
+"""The Lua scripts of the job records: each one atomic step that either happens or leaves everything as it was.
 
-# KEYS waiting, record, jobs, project's jobs, work
-# ARGV job prefix, expected waiting id, its expected request, wanted request, new id, project id, created ms,
-#      how long history is kept in ms, then the new record's fields and values
-REQUEST = """
-local waiting = redis.call('GET', KEYS[1]) or ''
-if waiting ~= ARGV[2] then return 'changed' end
-if waiting ~= '' then
-  local known = ARGV[1] .. waiting
-  if redis.call('HGET', known, 'status') == 'queued' then
-    if redis.call('HGET', known, 'request') ~= ARGV[3] then return 'changed' end
-    redis.call('HSET', known, 'request', ARGV[4])
-    redis.call('SADD', KEYS[5], ARGV[6])
-    return 'joined'
+All of them change a job's status through ``move``, which refuses what ``muniment.jobs.MOVES`` does not allow.
+"""
+
+from muniment.jobs import MOVES
+from muniment.redis_client import (
+    JOB,
+    JOBS,
+    STOPPING,
+    WORK,
+    active_key,
+    dirty_key,
+    lease_key,
+    paused_key,
+    project_jobs_key,
+    rest_key,
+    waiting_key,
+)
+
+_ALLOWED = ", ".join(
+    f"{status} = {{{', '.join(f'{target} = true' for target in sorted(targets))}}}" for status, targets in MOVES.items()
+)
+_KEYS = "\n".join(
+    f"local function {name}(project) return '{key('')}' .. project end"
+    for name, key in {
+        "active": active_key,
+        "waiting": waiting_key,
+        "paused": paused_key,
+        "dirty": dirty_key,
+        "lease": lease_key,
+        "rest": rest_key,
+        "history": project_jobs_key,
+    }.items()
+)
+
+PRELUDE = f"""
+local MOVES = {{{_ALLOWED}}}
+local JOBS, WORK, STOPPING = '{JOBS}', '{WORK}', '{STOPPING}'
+{_KEYS}
+local function record(id) return '{JOB}' .. id end
+
+local function milliseconds()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- the one compare-and-set of a job's status
+local function move(id, target)
+  local status = redis.call('HGET', record(id), 'status')
+  if not status or not MOVES[status] or not MOVES[status][target] then return false end
+  redis.call('HSET', record(id), 'status', target)
+  return true
+end
+
+local function holds(project, token)
+  return redis.call('HGET', lease(project), 'token') == token
+end
+
+-- the new record's fields and values begin at ARGV[first]
+local function enqueue(project, id, created, first)
+  for index = first, #ARGV, 2 do redis.call('HSET', record(id), ARGV[index], ARGV[index + 1]) end
+  redis.call('RPUSH', waiting(project), id)
+  redis.call('ZADD', JOBS, created, id)
+  redis.call('ZADD', history(project), created, id)
+  redis.call('SADD', WORK, project)
+end
+
+-- what changed while a job ran must not wait for the next change
+local function stand_in(project, id, created, first)
+  if redis.call('EXISTS', waiting(project)) == 0 and redis.call('ZCARD', dirty(project)) > 0 then
+    enqueue(project, id, created, first)
   end
 end
-for index = 9, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[index], ARGV[index + 1]) end
-redis.call('SET', KEYS[1], ARGV[5])
-redis.call('ZADD', KEYS[3], ARGV[7], ARGV[5])
-redis.call('ZADD', KEYS[4], ARGV[7], ARGV[5])
-for _, history in ipairs({KEYS[3], KEYS[4]}) do
-  redis.call('ZREMRANGEBYSCORE', history, '-inf', ARGV[7] - ARGV[8])
+
+local function let_go(project, id)
+  if redis.call('GET', active(project)) == id then redis.call('DEL', active(project)) end
+  redis.call('LREM', waiting(project), 0, id)
+  redis.call('LREM', paused(project), 0, id)
 end
-redis.call('SADD', KEYS[5], ARGV[6])
+
+local function has_work(project)
+  return redis.call('EXISTS', active(project), waiting(project)) > 0
+end
+"""
+
+
+def _script(body: str) -> str:
+    return PRELUDE + body
+
+
+# ARGV project, id of the last one that waits, its request, the wanted request, new id, created ms, record...
+REQUEST = _script("""
+local last = redis.call('LINDEX', waiting(ARGV[1]), -1) or ''
+if last ~= ARGV[2] then return 'changed' end
+if last ~= '' and redis.call('HGET', record(last), 'status') == 'queued' then
+  if redis.call('HGET', record(last), 'request') ~= ARGV[3] then return 'changed' end
+  redis.call('HSET', record(last), 'request', ARGV[4])
+  redis.call('SADD', WORK, ARGV[1])
+  return 'joined'
+end
+enqueue(ARGV[1], ARGV[5], ARGV[6], 7)
 return 'queued'
-"""
+""")
 
-# KEYS lease, active, waiting, work    ARGV job prefix, project id, lease token, now
-# An active record that is neither queued nor running has ended without its pointer: the pointer is stale.
-CLAIM = """
-if redis.call('HGET', KEYS[1], 'token') ~= ARGV[3] then return '' end
-for _, pointer in ipairs({KEYS[2], KEYS[3]}) do
-  local id = redis.call('GET', pointer)
-  if id then
-    local record = ARGV[1] .. id
-    local status = redis.call('HGET', record, 'status')
-    redis.call('DEL', pointer)
-    if status == 'queued' or (status == 'running' and pointer == KEYS[2]) then
-      redis.call('SET', KEYS[2], id)
-      redis.call('HSET', record, 'status', 'running', 'owner', ARGV[3])
-      redis.call('HINCRBY', record, 'attempt', 1)
-      redis.call('HSETNX', record, 'started_at', ARGV[4])
-      return id
-    end
+# ARGV project, lease token, now
+CLAIM = _script("""
+local project, token = ARGV[1], ARGV[2]
+if not holds(project, token) or redis.call('EXISTS', rest(project)) == 1 then return '' end
+local function claim(id)
+  if redis.call('HEXISTS', record(id), 'request') == 0 or not move(id, 'running') then return false end
+  redis.call('SET', active(project), id)
+  redis.call('HSET', record(id), 'owner', token)
+  redis.call('HDEL', record(id), 'error', 'retry_at')
+  redis.call('HINCRBY', record(id), 'attempt', 1)
+  redis.call('HSETNX', record(id), 'started_at', ARGV[3])
+  return true
+end
+local id = redis.call('GET', active(project))
+if id then
+  -- still running: who ran it was killed
+  if redis.call('HGET', record(id), 'status') == 'running' then move(id, 'queued') end
+  if claim(id) then return id end
+  redis.call('DEL', active(project))
+end
+while true do
+  id = redis.call('LPOP', waiting(project))
+  if not id then break end
+  if claim(id) then return id end
+end
+redis.call('SREM', WORK, project)
+return ''
+""")
+
+# ARGV project, id, lease token, status, finished at, progress, error, how far the estimate was off,
+#      how long history is kept in s, standing id, created ms, its record...
+FINISH = _script("""
+local project, id = ARGV[1], ARGV[2]
+if not holds(project, ARGV[3]) or redis.call('HGET', record(id), 'owner') ~= ARGV[3] or not move(id, ARGV[4]) then
+  return 'lost'
+end
+redis.call('HSET', record(id), 'finished_at', ARGV[5], 'progress', ARGV[6])
+if ARGV[7] ~= '' then redis.call('HSET', record(id), 'error', ARGV[7]) end
+if ARGV[8] ~= '' then redis.call('HSET', record(id), 'estimate_error', ARGV[8]) end
+redis.call('EXPIRE', record(id), ARGV[9])
+let_go(project, id)
+if ARGV[4] == 'completed' then stand_in(project, ARGV[10], ARGV[11], 12) end
+if has_work(project) then return 'more' end
+redis.call('SREM', WORK, project)
+return 'done'
+""")
+
+# Cancels or pauses. What its holder still does is its own to stop: it looks at its record.
+# ARGV project, id, target, now, how long history is kept in s, whether an update of what is dirty stands in for it,
+#      standing id, created ms, its record...
+# Answers the status that the job had, '' for an unknown one, and whether it moved.
+STOP = _script("""
+local project, id, target = ARGV[1], ARGV[2], ARGV[3]
+local status = redis.call('HGET', record(id), 'status')
+if not status then return {'', 0} end
+if not move(id, target) then return {status, 0} end
+let_go(project, id)
+if target == 'cancelled' then
+  redis.call('HSET', record(id), 'finished_at', ARGV[4])
+  redis.call('EXPIRE', record(id), ARGV[5])
+else
+  redis.call('RPUSH', paused(project), id)
+end
+redis.call('HDEL', record(id), 'retry_at')
+if redis.call('GET', rest(project)) == id then redis.call('DEL', rest(project)) end
+if status == 'running' then
+  redis.call('ZADD', STOPPING, milliseconds(), id)
+  if ARGV[6] == '1' then stand_in(project, ARGV[7], ARGV[8], 9) end
+end
+if not has_work(project) then redis.call('SREM', WORK, project) end
+return {status, 1}
+""")
+
+# ARGV project, id    Before those that wait: it was asked for earlier.
+RESUME = _script("""
+local project, id = ARGV[1], ARGV[2]
+local status = redis.call('HGET', record(id), 'status')
+if not status then return {'', 0} end
+if status ~= 'paused' or not move(id, 'queued') then return {status, 0} end
+let_go(project, id)
+redis.call('LPUSH', waiting(project), id)
+redis.call('SADD', WORK, project)
+return {status, 1}
+""")
+
+# ARGV id, attempt, progress, estimate in s
+# Only while this very attempt runs: a late report must neither revive a lost record nor speak for its successor.
+PROGRESS = _script("""
+local seen = redis.call('HMGET', record(ARGV[1]), 'status', 'attempt')
+if seen[1] ~= 'running' or seen[2] ~= ARGV[2] then return 0 end
+redis.call('HSET', record(ARGV[1]), 'progress', ARGV[3])
+if ARGV[4] ~= '' then redis.call('HSETNX', record(ARGV[1]), 'estimate_seconds', ARGV[4]) end
+return 1
+""")
+
+# ARGV project, id, lease token    The attempt does not count.
+PUT_BACK = _script("""
+local project, id = ARGV[1], ARGV[2]
+if not holds(project, ARGV[3]) or redis.call('HGET', record(id), 'owner') ~= ARGV[3] then return 0 end
+if not move(id, 'queued') then return 0 end
+redis.call('HINCRBY', record(id), 'attempt', -1)
+return 1
+""")
+
+# ARGV project, id, lease token, error, progress, ms until the next attempt, when that is
+TRY_LATER = _script("""
+local project, id = ARGV[1], ARGV[2]
+if not holds(project, ARGV[3]) or redis.call('HGET', record(id), 'owner') ~= ARGV[3] then return 0 end
+if not move(id, 'queued') then return 0 end
+redis.call('HINCRBY', record(id), 'retries', 1)
+redis.call('HSET', record(id), 'error', ARGV[4], 'progress', ARGV[5], 'retry_at', ARGV[7])
+redis.call('SET', rest(project), id, 'PX', ARGV[6])
+return 1
+""")
+
+# ARGV project, id    A record that nobody can read: it must not stop those behind it.
+DISCARD = _script("""
+let_go(ARGV[1], ARGV[2])
+redis.call('DEL', record(ARGV[2]))
+redis.call('ZREM', JOBS, ARGV[2])
+redis.call('ZREM', history(ARGV[1]), ARGV[2])
+if not has_work(ARGV[1]) then redis.call('SREM', WORK, ARGV[1]) end
+return 1
+""")
+
+# ARGV grace in ms    Jobs that were stopped so long ago and whose holder still has the lease; forgets those it let go.
+OVERDUE = _script("""
+local now, overdue = milliseconds(), {}
+for index, id in ipairs(redis.call('ZRANGE', STOPPING, 0, -1)) do
+  local seen = redis.call('HMGET', record(id), 'project_id', 'owner')
+  if not seen[1] or not seen[2] or not holds(seen[1], seen[2]) then
+    redis.call('ZREM', STOPPING, id)
+  elseif now - redis.call('ZSCORE', STOPPING, id) >= tonumber(ARGV[1]) then
+    overdue[#overdue + 1] = id
   end
 end
-redis.call('SREM', KEYS[4], ARGV[2])
-return ''
-"""
-
-# KEYS lease, record, active, waiting, dirty, work, standing record, jobs, project's jobs
-# ARGV lease token, status, finished at, progress, error, project id, standing id, created ms,
-#      how long history is kept in s, then the standing record's fields and values
-FINISH = """
-if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return 'lost' end
-if redis.call('HGET', KEYS[2], 'status') ~= 'running' then return 'lost' end
-redis.call('HSET', KEYS[2], 'status', ARGV[2], 'finished_at', ARGV[3], 'progress', ARGV[4])
-if ARGV[5] ~= '' then redis.call('HSET', KEYS[2], 'error', ARGV[5]) end
-redis.call('EXPIRE', KEYS[2], ARGV[9])
-redis.call('DEL', KEYS[3])
-local waits = redis.call('EXISTS', KEYS[4]) == 1
-if ARGV[2] == 'completed' and not waits and redis.call('ZCARD', KEYS[5]) > 0 then
-  for index = 10, #ARGV, 2 do redis.call('HSET', KEYS[7], ARGV[index], ARGV[index + 1]) end
-  redis.call('SET', KEYS[4], ARGV[7])
-  redis.call('ZADD', KEYS[8], ARGV[8], ARGV[7])
-  redis.call('ZADD', KEYS[9], ARGV[8], ARGV[7])
-  waits = true
-end
-if waits then return 'more' end
-redis.call('SREM', KEYS[6], ARGV[6])
-return 'done'
-"""
-
-# KEYS record, active, waiting, work    ARGV job id, project id, now, how long history is kept in s
-# Answers the status that the job had. What its holder still does is its own to stop: it looks at its record.
-CANCEL = """
-local status = redis.call('HGET', KEYS[1], 'status')
-if not status then return '' end
-if status ~= 'queued' and status ~= 'running' and status ~= 'paused' then return status end
-redis.call('HSET', KEYS[1], 'status', 'cancelled', 'finished_at', ARGV[3])
-redis.call('EXPIRE', KEYS[1], ARGV[4])
-for _, pointer in ipairs({KEYS[2], KEYS[3]}) do
-  if redis.call('GET', pointer) == ARGV[1] then redis.call('DEL', pointer) end
-end
-if redis.call('EXISTS', KEYS[2], KEYS[3]) == 0 then redis.call('SREM', KEYS[4], ARGV[2]) end
-return status
-"""
-
-# KEYS record    ARGV attempt, progress
-# Only while this very attempt runs: a late report must neither revive a lost record nor speak for its successor.
-PROGRESS = """
-local seen = redis.call('HMGET', KEYS[1], 'status', 'attempt')
-if seen[1] ~= 'running' or seen[2] ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'progress', ARGV[2])
-return 1
-"""
-
-# KEYS lease, record    ARGV lease token
-PUT_BACK = """
-if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return 0 end
-if redis.call('HGET', KEYS[2], 'status') ~= 'running' then return 0 end
-redis.call('HSET', KEYS[2], 'status', 'queued')
-redis.call('HINCRBY', KEYS[2], 'attempt', -1)
-return 1
-"""
+return overdue
+""")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast, overload
 
 import redis
 import redis.asyncio
@@ -50,8 +50,16 @@ class Records(Protocol):
     def smembers(self, key: str) -> AbstractSet[str]: ...
     def srem(self, key: str, *members: str) -> int: ...
     def xrange(self, key: str) -> list[StreamEntry]: ...
+    def lindex(self, key: str, index: int) -> str | None: ...
+    def lrange(self, key: str, start: int, end: int) -> list[str]: ...
+    def pipeline(self, *, transaction: bool) -> Any: ...
     def zcard(self, key: str) -> int: ...
-    def zrange(self, key: str, start: int, end: int, *, withscores: bool) -> list[tuple[str, float]]: ...
+    @overload
+    def zrange(self, key: str, start: int, end: int, *, withscores: Literal[True]) -> list[tuple[str, float]]: ...
+    @overload
+    def zrange(self, key: str, start: int, end: int, *, withscores: Literal[False]) -> list[str]: ...
+    def scan_iter(self, *, match: str) -> Iterable[str]: ...
+    def zrangebyscore(self, key: str, minimum: int | str, maximum: int | str) -> list[str]: ...
     def zrem(self, key: str, *members: str) -> int: ...
     def zrevrange(self, key: str, start: int, end: int) -> list[str]: ...
     def zrevrangebyscore(
@@ -112,6 +120,8 @@ EPOCH = PREFIX + "epoch"  # missing: Redis was wiped, every project must reconci
 JOBS = PREFIX + "jobs"  # sorted set of job ids by creation time
 WORK = PREFIX + "work"  # set of project ids that have a job to run
 SLOTS = PREFIX + "slots"  # sorted set of project ids by lease expiry: the fleet's running passes
+STOPPING = PREFIX + "stopping"  # sorted set of jobs paused or cancelled while they ran, by when, until they let go
+PACE = PREFIX + "pace"  # how fast anything was indexed before
 DIRTY_SEQUENCE = PREFIX + "dirty-sequence"
 JOB = PREFIX + "job:"
 
@@ -134,8 +144,23 @@ def active_key(project_id: str) -> str:
 
 
 def waiting_key(project_id: str) -> str:
-    """The id of the one job that waits."""
+    """List of the ids of the jobs that wait, the next one first: more than one only after some were resumed."""
     return PREFIX + "waiting:" + project_id
+
+
+def paused_key(project_id: str) -> str:
+    """List of the ids of its paused jobs."""
+    return PREFIX + "paused:" + project_id
+
+
+def rest_key(project_id: str) -> str:
+    """The id of the job that is tried again when this key has expired; until then nothing of the project runs."""
+    return PREFIX + "rest:" + project_id
+
+
+def pace_key(project_id: str) -> str:
+    """How fast the project was indexed before."""
+    return PREFIX + "pace:" + project_id
 
 
 def lease_key(project_id: str) -> str:
@@ -144,6 +169,10 @@ def lease_key(project_id: str) -> str:
 
 def dirty_key(project_id: str) -> str:
     return PREFIX + "dirty:" + project_id
+
+
+def dirty_since_key(project_id: str) -> str:
+    return PREFIX + "dirty-since:" + project_id
 
 
 def queue_name(project_id: str) -> str:

@@ -53,9 +53,10 @@ class Settings(BaseSettings):
     )
     url: str | None = Field(None, description="Gateway that the command line talks to; unset: the one of data_dir.")
     max_running: int = Field(3, ge=1, description="Passes that run at once over all workers.")
-    lease_seconds: float = Field(8.0, gt=0, description="A worker that has not renewed its lease for so long is dead.")
+    lease_seconds: float = Field(6.0, gt=0, description="A worker that has not renewed its lease for so long is dead.")
     linger_seconds: float = Field(60.0, ge=0, description="How long an idle worker of a project stays for more.")
     max_attempts: int = Field(5, ge=1, description="Times a job may kill its process before it fails.")
+    retries: int = Field(8, ge=0, description="Times a job waits for a part of the system that is away, then it fails.")
     nice: int = Field(10, ge=0, le=19, description="Niceness of indexing, so that search keeps its latency.")
     helpers: int | None = Field(
         None,

@@ -13,10 +13,10 @@ from pydantic import BaseModel
 from muniment.datafolder import DataFolder
 from muniment.dirty import DirtyPaths
 from muniment.errors import ManifestDamaged
+from muniment.job_records import JobRecords, is_over
 from muniment.jobs import Job, JobStatus
 from muniment.manifest import Counters, IndexMeta, ManifestReader
 from muniment.project import Project
-from muniment.queue import JobQueue, is_over
 from muniment.sqlite import is_damage
 
 
@@ -122,16 +122,16 @@ class StatusReader:
     """Safe for threads; each call opens what it needs and keeps nothing."""
 
     def __init__(
-        self, folder: DataFolder, queue: JobQueue, dirty: DirtyPaths, count_memories: Callable[[str], int]
+        self, folder: DataFolder, jobs: JobRecords, dirty: DirtyPaths, count_memories: Callable[[str], int]
     ) -> None:
         self._folder = folder
-        self._queue = queue
+        self._jobs = jobs
         self._dirty = dirty
         self._count_memories = count_memories
 
     def _snapshot(self, project: Project) -> _Snapshot:
         # the job first: a pass that ends in between then shows old progress with new counters, never the reverse
-        job = self._queue.current(project.id)
+        job = self._jobs.current(project.id)
         dirty = self._dirty.count(project.id)
         counters, meta = self._of_index(self._folder.project(project.id).manifest)
         return _Snapshot(counters, meta, job, dirty, project.updated_at)
@@ -198,13 +198,11 @@ class StatusReader:
 
     def mark(self, project: Project) -> WaitMark:
         """Everything queued or dirty now, for ``covered``."""
-        # in this order: a job moves from waiting to active, and must not slip through between the two
-        jobs = (self._queue.waiting(project.id), self._queue.active(project.id))
-        return WaitMark(frozenset(job.id for job in jobs if job is not None), self._dirty.last(project.id))
+        return WaitMark(frozenset(self._jobs.unfinished(project.id)), self._dirty.last(project.id))
 
     def covered(self, project: Project, mark: WaitMark) -> bool:
         """Whether every job of the mark has ended and every path that was dirty then has been taken."""
-        if any(not is_over(self._queue.get(job_id)) for job_id in mark.jobs):
+        if any(not is_over(self._jobs.get(job_id)) for job_id in mark.jobs):
             return False
         first = self._dirty.first(project.id)
         return first is None or first > mark.dirty_upto

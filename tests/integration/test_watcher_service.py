@@ -91,7 +91,7 @@ class Service:
         return all(any(path.startswith("edit-") for path in self.paths(project)) for project in projects)
 
     def waiting(self, project: Project, kind: JobKind) -> bool:
-        job = self.queue.waiting(project.id)
+        job = next(iter(self.queue.waiting(project.id)), None)
         return job is not None and job.kind == kind
 
     def run_waiting(self, project: Project) -> None:
@@ -142,16 +142,14 @@ def test_later_changes_have_later_sequences_and_join_the_waiting_update(
 ):
     (service.root / "a.py").write_text("b")
     until(lambda: service.waiting(watched, JobKind.UPDATE))
-    job = service.queue.waiting(watched.id)
+    [job] = service.queue.waiting(watched.id)
     (service.root / "b.py").write_text("b")
     until(lambda: "b.py" in service.paths(watched))
     before = service.paths(watched)
     assert before["b.py"] > before["a.py"]
     (service.root / "a.py").write_text("again")
     until(lambda: service.paths(watched)["a.py"] > before["b.py"])
-    now = service.queue.waiting(watched.id)
-    assert job is not None
-    assert now is not None
+    [now] = service.queue.waiting(watched.id)
     assert now.id == job.id
 
 

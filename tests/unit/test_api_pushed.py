@@ -61,8 +61,7 @@ def test_a_file_that_is_put_is_on_the_disk_and_its_indexing_is_queued(
 def test_the_job_of_a_put_is_a_small_update(
     api: TestClient, services: Services, files: PushedFiles, project_id: str
 ) -> None:
-    waiting = services.queue.waiting(project_id)
-    assert waiting is not None
+    [waiting] = services.queue.waiting(project_id)
     services.queue.cancel(waiting.id)
     _, answer = put(api, "a.md", b"text")
     assert services.queue.get(answer["job_id"]).kind == JobKind.UPDATE

@@ -87,7 +87,7 @@ def ending(monkeypatch: pytest.MonkeyPatch, services: Services, **changes: objec
 
 def test_init_makes_the_paths_absolute_and_hands_on_every_option(alpha: Ran, services: Services):
     project = services.projects.get("alpha")
-    job = services.queue.waiting(project.id)
+    [job] = services.queue.waiting(project.id)
 
     assert project.watch_paths == [str(Path.cwd() / "alpha")]
     assert (project.watch_patterns, project.watch_exclude, project.watch) == (["*.py"], ["gen/"], False)

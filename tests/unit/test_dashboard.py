@@ -9,8 +9,8 @@ from fakeredis import FakeServer
 from fastapi.testclient import TestClient
 
 from muniment.errors import AttemptsExhausted
+from muniment.job_records import NO_SLOT
 from muniment.jobs import FileCounts, FileFailure, Job, JobKind, JobStatus, Phase
-from muniment.queue import NO_SLOT
 from muniment.settings import Settings
 from muniment_api.dashboard import page
 from muniment_api.dashboard.views import JOB_BADGES, JOBS_SHOWN, JobView, ProjectView, duration, job_view, shown_jobs

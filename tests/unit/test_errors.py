@@ -18,7 +18,7 @@ WHERE_ALL_ARE_IMPORTED = (cli, muniment_api.app, muniment_worker.supervisor)
 # They carry another's error, or never leave their process.
 ELSEWHERE = {
     "muniment.cli.client.Refused",
-    "muniment_worker.control.Cancelled",
+    "muniment_worker.control.Stopped",
     "muniment_worker.control.Interrupted",
 }
 BY_TYPE: dict[str, Any] = {"int": 7, "float": 2.5, "object": "a value", "Iterable[str]": ["beta", "alpha"]}

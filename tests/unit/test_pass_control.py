@@ -12,7 +12,7 @@ from muniment.leases import Lease, Leases
 from muniment.project import Project
 from muniment.queue import JobQueue
 from muniment.redis_client import Connections, text_client
-from muniment_worker.control import LOOK_SECONDS, Cancelled, LeaseKeeper, PassControl
+from muniment_worker.control import LOOK_SECONDS, LeaseKeeper, PassControl, Stopped
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -54,15 +54,15 @@ def test_a_cancelled_job_stops_its_pass_at_the_next_look(running: Running) -> No
     running.queue.cancel(running.job.id)
     running.control.check()  # not asked again yet: a check must cost nothing
     running.now += LOOK_SECONDS
-    with pytest.raises(Cancelled):
+    with pytest.raises(Stopped):
         running.control.check()
-    with pytest.raises(Cancelled):
+    with pytest.raises(Stopped):
         running.control.check()
 
 
 def test_a_job_whose_record_is_gone_stops_its_pass(running: Running) -> None:
     FakeRedis(server=running.server).flushall()
-    with pytest.raises(Cancelled):
+    with pytest.raises(Stopped):
         running.control.check()
 
 
@@ -73,5 +73,5 @@ def test_a_redis_that_is_away_stops_nothing(running: Running) -> None:
         running.now += LOOK_SECONDS
     running.server.connected = True
     running.queue.cancel(running.job.id)
-    with pytest.raises(Cancelled):
+    with pytest.raises(Stopped):
         running.control.check()

@@ -9,10 +9,12 @@ from muniment.bus import Bus
 from muniment.dirty import DirtyPaths
 from muniment.errors import IllegalMove, InternalError, InvalidValue, UnknownJob
 from muniment.events import EventType
+from muniment.job_history import sweep_history
+from muniment.job_records import NO_SLOT
 from muniment.jobs import JobKind, JobRequest, JobStatus, Progress
 from muniment.leases import Denied, Lease, Leases
 from muniment.project import Project
-from muniment.queue import NO_SLOT, JobQueue
+from muniment.queue import JobQueue
 from muniment.redis_client import Connections, text_client
 from muniment.testing import ManualClock
 
@@ -158,7 +160,7 @@ def test_an_edit_in_the_instant_a_job_ends_makes_a_standing_update(fleet):
     job = fleet.queue.claim_next(lease)
     fleet.dirty.add(project.id, ["late.py"])
     fleet.queue.finish(lease, job, JobStatus.COMPLETED, Progress())
-    standing = fleet.queue.waiting(project.id)
+    [standing] = fleet.queue.waiting(project.id)
     assert standing.request.only_dirty
     assert fleet.queue.has_work(project.id)
 
@@ -294,9 +296,11 @@ def test_an_ended_job_is_kept_for_a_week_and_older_ones_leave_the_list(fleet):
     job = fleet.queue.claim_next(lease)
     fleet.queue.finish(lease, job, JobStatus.COMPLETED, Progress())
     assert 0 < fleet.connections.rq.ttl(f"muniment:job:{job.id}") <= 7 * 24 * 3600
-    fleet.clock.advance(8 * 24 * 3600)
-    fleet.queue.request(make_project("beta"), JobRequest())
-    assert job.id not in [listed.id for listed in fleet.queue.list().items]
+    paused = fleet.queue.pause(fleet.queue.request(project, JobRequest()).job_id)
+    assert sweep_history(fleet.connections.records, fleet.clock.advance(6 * 24 * 3600)) == 0
+    assert sweep_history(fleet.connections.records, fleet.clock.advance(2 * 24 * 3600)) == 2
+    assert [listed.id for listed in fleet.queue.list().items] == [paused.id]
+    assert [listed.id for listed in fleet.queue.list(project_id=project.id).items] == [paused.id]
 
 
 def test_a_queued_job_is_cancelled_and_told(fleet):

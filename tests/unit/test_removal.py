@@ -125,7 +125,7 @@ def test_without_a_confirmation_nothing_goes_and_the_answer_says_what_would(worl
 
 
 def test_a_removed_project_leaves_nothing_but_its_memories_and_its_jobs_history(world: World) -> None:
-    job = world.services.queue.waiting(world.alpha.id)
+    [job] = world.services.queue.waiting(world.alpha.id)
     assert job is not None
     answer = world.remover.remove("ALPHA", confirm=True)
     assert (answer.project, answer.swept, answer.memories) == ("alpha", True, 2)

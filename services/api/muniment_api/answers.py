@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from anyio import to_thread
 from pydantic import BaseModel, Field
 
+from muniment.backlog import QueueStatus
+from muniment.errors import CancelUnconfirmed
 from muniment.events import Event, EventType
+from muniment.intake import JobAnswer
+from muniment.jobs import TERMINAL, Job
 from muniment.memory import Stored
 from muniment.memory.model import clean_tags
 from muniment.project import Project
@@ -74,6 +78,32 @@ def projects(services: Services) -> Projects:
     return Projects(
         items=[ProjectItem(**dict(one), index=services.status.header(one)) for one in services.projects.all()]
     )
+
+
+def cancel_job(services: Services, job_id: str, *, confirm: bool) -> Job:
+    """Raises UnknownJob, IllegalMove, and CancelUnconfirmed for what could be cancelled."""
+    job = services.queue.get(job_id)
+    if not confirm and job.status not in TERMINAL:
+        raise CancelUnconfirmed(job_id, job.kind, job.project, job.percent)
+    return services.queue.cancel(job_id)
+
+
+def retry_job(services: Services, job_id: str) -> JobAnswer:
+    """A new job for what a failed or cancelled one was to do. Raises UnknownJob, IllegalMove and UnknownProject."""
+    job = services.queue.get(job_id)
+    project = services.projects.get(job.project_id)
+    asked = services.queue.retry(job_id)
+    verb = "Joined the job that already waits" if asked.joined else "Queued anew"
+    return JobAnswer(
+        job_id=asked.job_id,
+        project=project.name,
+        message=f"{verb} for project '{project.name}' — use get_job_status or wait_for_index to follow it.",
+    )
+
+
+def queue_status(services: Services, project: Project | None) -> QueueStatus:
+    """Of one project, or of all."""
+    return services.backlog.status([project] if project else services.projects.all(), utc_now())
 
 
 async def wait_for_index(

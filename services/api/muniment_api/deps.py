@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from muniment.access import resolve_token
+from muniment.backlog import Backlog
 from muniment.bus import Bus, Listener
 from muniment.dirty import DirtyPaths
 from muniment.embedding import Embedder
@@ -52,6 +53,7 @@ class Services:
     leases: Leases
     queue: JobQueue
     dirty: DirtyPaths
+    backlog: Backlog
     projects: ProjectStore
     intake: Intake
     pushes: PushIntake
@@ -120,6 +122,7 @@ def build_services(
         leases=leases,
         queue=queue,
         dirty=dirty,
+        backlog=Backlog(queue, leases, dirty),
         projects=projects,
         intake=Intake(projects, queue, bus, settings.roots),
         pushes=PushIntake(projects, queue, dirty, settings.folder, settings.max_file_bytes),

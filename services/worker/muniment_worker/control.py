@@ -16,12 +16,14 @@ from muniment.errors import LeaseLost, MunimentError
 from muniment.indexing import Step
 from muniment.jobs import Job, Progress
 from muniment.leases import Lease, Leases
+from muniment.pace import JobPace
 from muniment.queue import JobQueue
 from muniment.redis_client import REDIS_ERRORS
 
 log = logging.getLogger(__name__)
 EXIT_LEASE_EXPIRED = 75
-LOOK_SECONDS = 0.5  # between two looks at the job's record: so long a cancelled pass may go on
+LOOK_SECONDS = 0.25  # between two looks at the job's record: so long a pass that was stopped may go on
+LONG_SECONDS = 10.0  # a pass that runs for longer tells of each quarter of its way
 
 
 class Interrupted(MunimentError):
@@ -33,12 +35,12 @@ class Interrupted(MunimentError):
     remedy = "Nothing to do: the job goes on when a worker is back."
 
 
-class Cancelled(MunimentError):
-    """The job's record is gone, says that it was cancelled, or speaks of another attempt."""
+class Stopped(MunimentError):
+    """The job's record is gone, says that it was cancelled or paused, or speaks of another attempt."""
 
-    code = "cancelled"
+    code = "stopped"
     http_status = 409
-    message = "Job {job_id} was cancelled."
+    message = "Job {job_id} was paused or cancelled."
     remedy = "Nothing to do: what it had indexed stays."
 
     def __init__(self, job_id: str) -> None:
@@ -102,23 +104,26 @@ class PassControl:
         keeper: LeaseKeeper,
         stopping: threading.Event,
         clock: Callable[[], float] = time.monotonic,
+        pace: JobPace | None = None,
     ) -> None:
+        self._pace = pace
         self._queue = queue
         self._job = job
         self._keeper = keeper
         self._stopping = stopping
         self._clock = clock
-        self._look_at = clock()
+        self._look_at = self._began = clock()
+        self._quarters = 0  # of its way that were told
 
     def check(self) -> None:
-        """Raises LeaseLost, Interrupted or Cancelled. A Redis that is away stops nothing."""
+        """Raises LeaseLost, Interrupted or Stopped. A Redis that is away stops nothing."""
         if self._keeper.lost.is_set():
             raise LeaseLost(self._job.project_id)
         if self._stopping.is_set():
             raise Interrupted()
         if self._clock() >= self._look_at:
             if not self._goes_on():
-                raise Cancelled(self._job.id)
+                raise Stopped(self._job.id)
             self._look_at = self._clock() + LOOK_SECONDS
 
     def _goes_on(self) -> bool:
@@ -129,11 +134,20 @@ class PassControl:
             return True
 
     def pause(self, seconds: float) -> None:
-        self._stopping.wait(seconds)
+        """Ends early when the process has to stop; raises soon when the job has."""
+        while seconds > 0 and not self._stopping.wait(min(seconds, LOOK_SECONDS)):
+            self.check()
+            seconds -= LOOK_SECONDS
 
     def report(self, progress: Progress) -> None:
+        if self._pace is not None:
+            self._pace.seen(progress)
+        quarters = int(progress.percent // 25)
         try:
-            self._queue.progress(self._job, progress)
+            self._queue.progress(self._job, progress, self._pace.estimate if self._pace else None)
+            if quarters > self._quarters and self._clock() - self._began > LONG_SECONDS:
+                self._queue.milestone(self._job, progress)
+            self._quarters = quarters
         except REDIS_ERRORS as away:
             log.warning("progress of job %s not told: %s", self._job.id, away)
 

@@ -13,6 +13,7 @@ from muniment.projects import ProjectStore
 from muniment.queue import JobQueue
 from muniment.removal import Stores, sweep_removed
 from muniment_worker.tasks import Desk
+from muniment_worker.worker import stop_horse
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,14 @@ def rebuild_after_loss(queue: JobQueue, server_db: Path) -> int:
     if known:
         log.warning("Redis held nothing: %d projects reconcile", len(known))
     return len(known)
+
+
+def stop_stuck(desk: Desk, grace_seconds: float) -> None:
+    """Has the horses killed whose job was paused or cancelled so long ago and that have not let go yet."""
+    for job in desk.queue.overdue(grace_seconds):
+        holder = desk.leases.holder(job.project_id)
+        if holder is not None and stop_horse(desk.connections.rq, holder.owner):
+            log.warning("job %s of %s does not end by itself: its process is killed", job.id, job.project)
 
 
 def leftovers(server_db: Path) -> bool:

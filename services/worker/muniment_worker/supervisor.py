@@ -16,13 +16,22 @@ from collections.abc import Callable
 
 from muniment.embedding.choice import EmbedderChoice
 from muniment.errors import MunimentError
+from muniment.job_history import sweep_history
 from muniment.leases import Lease, Leases
 from muniment.masking import load_rules
 from muniment.process import die_with_parent, watch_parent
+from muniment.queue import utc_now
 from muniment.redis_client import BELL_CHANNEL, REDIS_ERRORS
 from muniment.settings import Settings
 from muniment_worker import tasks
-from muniment_worker.recovery import leftovers, rebuild_after_loss, ring_again, runnable_projects, sweep_leftovers
+from muniment_worker.recovery import (
+    leftovers,
+    rebuild_after_loss,
+    ring_again,
+    runnable_projects,
+    stop_stuck,
+    sweep_leftovers,
+)
 from muniment_worker.tasks import Desk, open_desk
 from muniment_worker.worker import work_on
 
@@ -33,6 +42,8 @@ AWAY_SECONDS = 0.5
 DRAIN_SECONDS = 5.0
 FIRST_REST_SECONDS = 0.5
 LONGEST_REST_SECONDS = 30.0
+STUCK_SECONDS = 5.0  # a horse that does not let go of a stopped job for so long is killed
+HISTORY_SECONDS = 24 * 3600.0  # between two sweeps of old jobs; the first one comes at once
 SWEEP_SECONDS = 5.0  # between two looks for what removed projects left behind
 
 
@@ -43,7 +54,7 @@ class Supervisor:
         self._workers: dict[int, Lease] = {}  # by pid; the lease each was forked with names its owner
         self._resting: dict[str, tuple[int, float]] = {}  # bad ends of workers, and when the next may start
         self._sweeper: int | None = None  # pid of the process that sweeps
-        self._sweep_at = clock()
+        self._sweep_at = self._history_at = clock()
         self._stopping = False
 
     def run(self) -> None:
@@ -86,6 +97,10 @@ class Supervisor:
             self._sweep()
         except (MunimentError, OSError, sqlite3.Error) as error:  # the disk is full, say; the next tick tries again
             log.warning("the projects of record cannot be read: %s", error)
+        stop_stuck(desk, STUCK_SECONDS)
+        if self._clock() >= self._history_at:
+            sweep_history(desk.connections.records, utc_now())
+            self._history_at = self._clock() + HISTORY_SECONDS
         mine = {lease.project_id for lease in self._workers.values()}
         for project_id in runnable_projects(desk.queue, desk.leases):
             if self._clock() < self._resting.get(project_id, (0, 0.0))[1]:

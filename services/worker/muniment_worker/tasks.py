@@ -10,11 +10,9 @@ import signal
 import socket
 import sqlite3
 import threading
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 
 from muniment import settings as settings_module
 from muniment.bus import Bus
@@ -31,7 +29,6 @@ from muniment.errors import (
     LeaseLost,
     ManifestDamaged,
     MunimentError,
-    PathOutsideRoots,
     UnknownJob,
     UnknownProject,
     WriterBusy,
@@ -39,6 +36,7 @@ from muniment.errors import (
 from muniment.indexing import Limits, PassTools, open_index, run_pass
 from muniment.jobs import Job, JobKind, JobRequest, JobStatus, Progress
 from muniment.leases import Denied, Lease, Leases
+from muniment.pace import JobPace
 from muniment.parsing import default_helpers
 from muniment.project import Project
 from muniment.projects import ProjectStore
@@ -46,10 +44,12 @@ from muniment.queue import JobQueue, utc_now
 from muniment.redis_client import REDIS_ERRORS, Connections, connect
 from muniment.settings import Settings
 from muniment.vectors import VectorStore
-from muniment_worker.control import Cancelled, Interrupted, LeaseKeeper, PassControl
+from muniment_worker import preflight
+from muniment_worker.control import Interrupted, LeaseKeeper, PassControl, Stopped
 
 log = logging.getLogger(__name__)
 BUSY_PAUSE_SECONDS = 1.0
+FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 5.0, 300.0
 stopping = threading.Event()
 _inherited: list[Lease] = []
 
@@ -131,42 +131,52 @@ def carry_out(desk: Desk, lease: Lease, job: Job, keeper: LeaseKeeper) -> str:
     if crashes >= desk.settings.max_attempts:
         return _fail(desk, lease, job, AttemptsExhausted(crashes, job.phase, job.last_file or "?").body())
     desk = replace(desk, tools=replace(desk.tools, cautious=crashes > 0))
-    control = PassControl(desk.queue, job, keeper, stopping)
     try:
-        with closing(ProjectStore(desk.settings.folder.server_db)) as projects:
-            folder = desk.settings.folder.project(job.project_id)
-            with projects.kept(job.project_id) as project:  # nothing may bring back the folder of a removed project
-                make_folder(folder.path)  # durably: pushed texts are put below it
-        check_roots(project, desk.settings.roots)
-        try:
-            progress, incomplete = _index(desk, folder, project, job, control)
-        except ManifestDamaged as damaged:
-            log.warning("job %s builds the index of %s anew: %s", job.id, job.project, damaged)
-            progress, incomplete = _index(desk, folder, project, job, control)
-    except (LeaseLost, Cancelled) as ended:
+        return _attempt(desk, lease, job, keeper)
+    except (LeaseLost, Stopped) as ended:
         return ended.code.replace("_", " ")  # it is not this attempt's to end any more
-    except Interrupted:
-        desk.queue.put_back(lease, job)
-        return "put back"
-    except WriterBusy as busy:
-        # whoever writes is dying or on its way out: the recovery loop rings again
-        log.warning("job %s put back: %s", job.id, busy)
-        stopping.wait(BUSY_PAUSE_SECONDS)
-        desk.queue.put_back(lease, job, tell=False)
-        return "put back"
-    except UnknownProject:
-        raise
-    except REDIS_ERRORS:
-        raise  # the record cannot be written either: whoever claims the job next goes on from the checkpoint
+    except (Interrupted, WriterBusy) as ended:
+        return _put_back(desk, lease, job, ended)
+    except (UnknownProject, *REDIS_ERRORS):
+        raise  # of Redis: the record cannot be written either, whoever claims the job next goes on from the checkpoint
+    except (MunimentError, OSError, sqlite3.Error) as error:
+        return _fail_or_retry(desk, lease, job, error)
     except Exception as error:  # the boundary: whatever it was, the job must not be tried for ever
         log.exception("job %s of %s failed", job.id, job.project)
         return _fail(desk, lease, job, _as_error(error, desk.settings))
-    finished = desk.queue.finish(lease, job, JobStatus.COMPLETED, progress)
-    if finished and incomplete and not job.request.whole_tree:
+
+
+def _attempt(desk: Desk, lease: Lease, job: Job, keeper: LeaseKeeper) -> str:
+    pace = JobPace(desk.connections.records, job.project_id)
+    control = PassControl(desk.queue, job, keeper, stopping, pace=pace)
+    with closing(ProjectStore(desk.settings.folder.server_db)) as projects:
+        folder = desk.settings.folder.project(job.project_id)
+        with projects.kept(job.project_id) as project:  # nothing may bring back the folder of a removed project
+            make_folder(folder.path)  # durably: pushed texts are put below it
+    preflight.check(project, desk.settings)
+    try:
+        progress, incomplete = _index(desk, folder, project, job, control)
+    except ManifestDamaged as damaged:
+        log.warning("job %s builds the index of %s anew: %s", job.id, job.project, damaged)
+        progress, incomplete = _index(desk, folder, project, job, control)
+    if not desk.queue.finish(lease, job, JobStatus.COMPLETED, progress):
+        return "stopped at its end"
+    if incomplete and not job.request.whole_tree:
         # an earlier pass over the whole tree did not come to its end. After one that did, what is still missing lies
         # below a folder that cannot be read: asking again at once would never end
         desk.queue.request(project, JobRequest(kind=JobKind.RECONCILE))
-    return "completed" if finished else "cancelled at its end"
+    pace.ended()
+    return "completed"
+
+
+def _put_back(desk: Desk, lease: Lease, job: Job, ended: MunimentError) -> str:
+    busy = isinstance(ended, WriterBusy)
+    if busy:
+        # whoever writes is dying or on its way out: the recovery loop rings again
+        log.warning("job %s put back: %s", job.id, ended)
+        stopping.wait(BUSY_PAUSE_SECONDS)
+    desk.queue.put_back(lease, job, tell=not busy)
+    return "put back"
 
 
 def _index(
@@ -178,28 +188,43 @@ def _index(
         return progress, index.manifest.meta().incomplete
 
 
-def check_roots(project: Project, roots: Sequence[Path]) -> None:
-    """Raises PathOutsideRoots: a root may have been taken back, or a folder have become a link, since the project."""
-    for path in project.watch_paths:
-        real = Path(os.path.realpath(path))
-        if not any(real.is_relative_to(root) for root in roots):
-            raise PathOutsideRoots(path, map(str, roots))
-
-
 def horse_killed(desk: Desk, lease: Lease) -> None:
     """Called in the RQ worker: notes the crash and lets the next attempt begin at once."""
     desk.queue.note_crash(lease.project_id)
     desk.leases.release_owned(lease.project_id, lease.owner)
 
 
+def _fail_or_retry(desk: Desk, lease: Lease, job: Job, error: Exception) -> str:
+    """What is away may come back: the job waits for it, longer each time, and fails after ``retries`` times."""
+    body = _as_error(error, desk.settings)
+    if not body.retryable or job.retries >= desk.settings.retries:
+        log.error("job %s of %s failed", job.id, job.project, exc_info=error)
+        return _fail(desk, lease, job, body)
+    delay = max(retry_delay(job.retries), getattr(error, "retry_after", None) or 0.0)
+    log.warning("job %s of %s is tried again in %.0f s: %s", job.id, job.project, delay, body.message)
+    desk.queue.try_later(lease, job, body, _counters(desk, job), delay)
+    return f"tried again in {delay:.0f} s: {body.code}"
+
+
+def retry_delay(retries: int) -> float:
+    """Seconds until the next attempt of a job that was put back so many times."""
+    return min(FIRST_RETRY_SECONDS * 2.0**retries, LONGEST_RETRY_SECONDS)
+
+
 def _fail(desk: Desk, lease: Lease, job: Job, error: ErrorBody) -> str:
-    try:
-        current = desk.queue.get(job.id)
-    except UnknownJob:  # Redis was wiped meanwhile: every project is reconciled anyway
-        return f"failed: {error.code}; its record is gone"
-    counters = Progress.model_validate(current.model_dump(include=set(Progress.model_fields)))
-    desk.queue.finish(lease, job, JobStatus.FAILED, counters, error)
+    counters = _counters(desk, job)
+    if not desk.queue.finish(lease, job, JobStatus.FAILED, counters, error):
+        return f"failed: {error.code}; its record is gone"  # Redis was wiped: every project is reconciled anyway
     return f"failed: {error.code}"
+
+
+def _counters(desk: Desk, job: Job) -> Progress:
+    """What the job had done when it was last told."""
+    try:
+        told = desk.queue.get(job.id)
+    except UnknownJob:
+        told = job
+    return Progress.model_validate(told.model_dump(include=set(Progress.model_fields)))
 
 
 def _as_error(error: Exception, settings: Settings) -> ErrorBody:

@@ -10,6 +10,8 @@ from typing import Any
 
 from redis import Redis
 from rq import Queue, Worker
+from rq.command import send_stop_job_command
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job as Bell
 from rq.serializers import JSONSerializer
 
@@ -41,6 +43,13 @@ class ProjectWorker(Worker):
             with contextlib.suppress(*REDIS_ERRORS):
                 self.bereaved()
 
+    def handle_job_failure(self, job: Bell, *arguments: Any, **options: Any) -> None:
+        stopped = self._stopped_job_id == job.id  # its horse was killed on purpose, and RQ tells nobody else of it
+        super().handle_job_failure(job, *arguments, **options)
+        if stopped:
+            with contextlib.suppress(*REDIS_ERRORS):
+                self.bereaved()
+
     def maintain_heartbeats(self, job: Bell) -> None:
         # RQ would end the worker, and with it the pass, over a Redis that is away for a second; the lease decides that
         with contextlib.suppress(*REDIS_ERRORS):
@@ -61,6 +70,18 @@ class ProjectWorker(Worker):
 
     def request_force_stop(self, signum: int, frame: FrameType | None) -> None:
         """A second signal is no reason to kill a horse in the middle of its checkpoint."""
+
+
+def stop_horse(redis: Redis, owner: str) -> bool:
+    """Has the worker of that name, on whatever host, kill its horse; False when it works on nothing."""
+    bell = redis.hget(f"{Worker.redis_worker_namespace_prefix}{owner}", "current_job")
+    if not isinstance(bell, bytes):
+        return False
+    try:
+        send_stop_job_command(redis, bell.decode(), serializer=JSONSerializer)
+    except (NoSuchJobError, InvalidJobOperation):  # it has just ended
+        return False
+    return True
 
 
 def work_on(

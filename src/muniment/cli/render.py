@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from muniment.cli.answers import Found, Hit, ListedProject
+from muniment.job_records import NO_SLOT
 from muniment.jobs import Job, JobStatus
 from muniment.manifest.listing import ListedFile
-from muniment.queue import NO_SLOT
 from muniment.status import IndexHeader, IndexState, ProjectStatus
 
 SNIPPET_LINES = 5

@@ -49,6 +49,7 @@ from muniment.errors.missing import (
     WrongMethod,
 )
 from muniment.errors.refused import (
+    CancelUnconfirmed,
     ConfirmationRequired,
     FileUnreadable,
     IllegalMove,
@@ -73,6 +74,7 @@ from muniment.errors.stopped import (
 __all__ = [
     "AttemptsExhausted",
     "BadRequest",
+    "CancelUnconfirmed",
     "ChromaUnavailable",
     "ConfirmationRequired",
     "DataFolderInUse",

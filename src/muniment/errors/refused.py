@@ -105,6 +105,18 @@ class IllegalMove(MunimentError):
         super().__init__(job_id=job_id, status=status, target=target, allowed=", ".join(sorted(allowed)) or "nothing")
 
 
+class CancelUnconfirmed(MunimentError):
+    code = "cancel_unconfirmed"
+    http_status = 409
+    message = "Cancelling job {job_id} ends the {kind} of '{project}' for good, at {percent:.0f}%."
+    remedy = (
+        "If that is meant, call again with confirm=true; pause_job keeps it, to be resumed. Nothing indexed is lost."
+    )
+
+    def __init__(self, job_id: str, kind: str, project: str, percent: float) -> None:
+        super().__init__(job_id=job_id, kind=kind, project=project, percent=percent)
+
+
 class ConfirmationRequired(MunimentError):
     code = "confirmation_required"
     http_status = 409

@@ -25,7 +25,7 @@ from muniment.vectors import VectorStore
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 30.0  # then the job gives its slot back and waits
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 5.0
 MOST_REFUSED = 20  # texts in a row: then the server refuses not them but the model, or us
@@ -169,7 +169,7 @@ class VectorStage:
         return items, vectors
 
     def patiently(self, action: Callable[[], T]) -> T:
-        """Tries again while Chroma or a remote embedder is away, for two minutes at most; then raises its error."""
+        """Tries again while Chroma or a remote embedder is away, but not for long; then raises its error."""
         deadline = self.clock() + PATIENCE_SECONDS
         pause = FIRST_PAUSE_SECONDS
         while True:

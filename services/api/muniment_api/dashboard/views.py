@@ -9,9 +9,9 @@ from enum import StrEnum
 
 from pydantic import BaseModel
 
+from muniment.job_records import NO_SLOT
 from muniment.jobs import TERMINAL, Job, JobStatus, Phase
 from muniment.project import Project
-from muniment.queue import NO_SLOT
 from muniment.status import IndexState, ProjectStatus
 
 JOBS_SHOWN = 20

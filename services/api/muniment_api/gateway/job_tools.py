@@ -1,17 +1,19 @@
-"""Tools for jobs: start one, look at it, list them."""
+"""Tools for jobs: start one, look at it, list them, stop one and let it go on, see what waits."""
 
 from typing import Annotated
 
 from mcp_types import CallToolResult
 from pydantic import Field
 
+from muniment.backlog import QueueStatus
 from muniment.intake import JobAnswer
+from muniment.job_records import PAGE_LIMIT
 from muniment.jobs import Job, JobKind, JobPage, JobStatus
-from muniment.queue import PAGE_LIMIT
+from muniment_api import answers
 from muniment_api.deps import Services
 from muniment_api.gateway import text
 from muniment_api.gateway.parameters import JobId, ProjectName
-from muniment_api.gateway.server import ADDS, READS, GatewayServer, answer
+from muniment_api.gateway.server import ADDS, DELETES, READS, GatewayServer, answer
 
 
 class JobTools:
@@ -59,9 +61,42 @@ class JobTools:
         )
         return answer(text.jobs_text(page), page)
 
+    def pause_job(self, job_id: JobId) -> Annotated[CallToolResult, Job]:
+        """Keep a waiting or running job until resume_job. It stops within a second; what it had indexed stays."""
+        job = self._services.queue.pause(job_id)
+        return answer(text.job_text(job), job)
+
+    def resume_job(self, job_id: JobId) -> Annotated[CallToolResult, Job]:
+        """Queue a paused job again, before those that wait; it goes on where it was."""
+        job = self._services.queue.resume(job_id)
+        return answer(text.job_text(job), job)
+
+    def cancel_job(
+        self,
+        job_id: JobId,
+        confirm: Annotated[
+            bool, Field(description="Without it nothing happens; the error says what would end.")
+        ] = False,
+    ) -> Annotated[CallToolResult, Job]:
+        """End a waiting, running or paused job for good. What it had indexed stays."""
+        job = answers.cancel_job(self._services, job_id, confirm=confirm)
+        return answer(text.job_text(job), job)
+
+    def queue_status(
+        self,
+        project: Annotated[str | None, Field(description="Only this project, by name or id.")] = None,
+    ) -> Annotated[CallToolResult, QueueStatus]:
+        """What waits and who works: jobs and changed paths per project, longest wait, slots in use."""
+        status = answers.queue_status(self._services, self._services.projects.get(project) if project else None)
+        return answer(text.queue_text(status), status)
+
 
 def register(mcp: GatewayServer, services: Services) -> None:
     tools = JobTools(services)
     mcp.offer(tools.start_indexing, ADDS)
     mcp.offer(tools.get_job_status, READS)
     mcp.offer(tools.list_jobs, READS)
+    mcp.offer(tools.pause_job, ADDS)
+    mcp.offer(tools.resume_job, ADDS)
+    mcp.offer(tools.cancel_job, DELETES)
+    mcp.offer(tools.queue_status, READS)

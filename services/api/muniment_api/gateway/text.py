@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 
+from muniment.backlog import ProjectQueue, QueueStatus
 from muniment.intake import ProjectAnswer
 from muniment.jobs import Job, JobPage
 from muniment.memory import MemoryHit, Stored
@@ -163,6 +164,26 @@ def jobs_text(page: JobPage) -> str:
         return "No jobs."
     more = [f"More: call again with cursor '{page.next}'."] if page.next else []
     return "\n".join([*map(job_text, page.items), *more])
+
+
+def queue_text(status: QueueStatus) -> str:
+    lines = [f"{status.slots_used} of {status.slots} slots in use.", *([status.hint] if status.hint else [])]
+    busy = [item for item in status.items if item.depth or item.running_job or item.paused_jobs or item.holder]
+    if len(busy) < len(status.items):
+        idle = len(status.items) - len(busy)
+        lines.append(f"Nothing waits or runs for {idle} project{'s' if idle != 1 else ''}.")
+    return "\n".join([*lines, *map(_queue, busy)])
+
+
+def _queue(item: ProjectQueue) -> str:
+    parts = [f"{item.jobs_waiting} waiting", f"{item.paths_waiting:,} changed paths"]
+    if item.oldest_wait is not None:
+        parts.append(f"longest wait {item.oldest_wait:,.0f} s")
+    if item.running_job:
+        parts.append(f"job {item.running_job} {'lets go' if item.draining else 'runs'}")
+    if item.paused_jobs:
+        parts.append(f"paused: {_list(item.paused_jobs)}")
+    return f"'{item.project}': " + ", ".join(parts)
 
 
 def stored_text(stored: Stored) -> str:
