@@ -14,9 +14,11 @@ import redis.asyncio
 from redis import Redis
 
 from muniment.errors import RedisUnavailable
+from muniment.logs import stands_for
 
 # every error, not only a lost connection: a server that refuses to write (full disk, no replica) is as good as away
 REDIS_ERRORS = (redis.RedisError,)
+stands_for(redis.RedisError, RedisUnavailable)
 SOCKET_TIMEOUT = 5.0
 
 
@@ -36,6 +38,7 @@ class Records(Protocol):
     def close(self) -> None: ...
     def delete(self, *keys: str) -> int: ...
     def exists(self, *keys: str) -> int: ...
+    def expire(self, key: str, seconds: int) -> bool: ...
     def get(self, key: str) -> str | None: ...
     def hget(self, key: str, field: str) -> str | None: ...
     def hgetall(self, key: str) -> dict[str, str]: ...
@@ -124,6 +127,7 @@ STOPPING = PREFIX + "stopping"  # sorted set of jobs paused or cancelled while t
 PACE = PREFIX + "pace"  # how fast anything was indexed before
 DIRTY_SEQUENCE = PREFIX + "dirty-sequence"
 JOB = PREFIX + "job:"
+QUEUE_PREFIX = "muniment-"  # of RQ queues
 
 
 def job_key(job_id: str) -> str:
@@ -172,9 +176,10 @@ def dirty_key(project_id: str) -> str:
 
 
 def dirty_since_key(project_id: str) -> str:
+    """Since when there was no moment without dirty paths (seconds, Redis' clock): none waits for longer."""
     return PREFIX + "dirty-since:" + project_id
 
 
 def queue_name(project_id: str) -> str:
     """The project's RQ queue."""
-    return "muniment-" + project_id
+    return QUEUE_PREFIX + project_id

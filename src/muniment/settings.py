@@ -11,9 +11,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from muniment.datafolder import DataFolder
 from muniment.errors import InvalidValue
+from muniment.notices import CONSOLE, USUAL, NoticeKind, checked, kinds_of
 
 MIN_TOKEN_LENGTH = 16
 FILE_EMBEDDERS = ("static", "minilm", "url")
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+LOG_FORMATS = ("text", "json")
 
 
 def default_data_dir() -> Path:
@@ -85,7 +88,17 @@ class Settings(BaseSettings):
     vector_cache_bytes: int = Field(
         2_000_000_000, ge=0, description="Most bytes of vectors of minilm or url kept in data_dir/cache; 0: none."
     )
-    log_level: str = Field("INFO", description="Least severity that is logged.")
+    notify: str | None = Field(
+        None, repr=False, description="URLs to notify of every project's jobs, separated by spaces (notifications.md)."
+    )
+    notify_on: str = Field(
+        " ".join(kind for kind in NoticeKind if kind in USUAL),
+        description="What is told where nobody chose: started, milestone, complete, failed, cancelled.",
+    )
+    notify_console: bool = Field(True, description="Tell it in the gateway's log too.")
+    notify_secret: str | None = Field(None, repr=False, description="Key that webhooks are signed with.")
+    log_level: str = Field("INFO", description="Least severity that is logged; DEBUG names every file.")
+    log_format: str = Field("text", description="How lines of the log look: text, or json (an object a line).")
 
     @field_validator("roots", mode="before")
     @classmethod
@@ -121,6 +134,20 @@ class Settings(BaseSettings):
             raise InvalidValue("MUNIMENT_FILE_EMBEDDER", value, f"it must be one of {', '.join(FILE_EMBEDDERS)}")
         return value
 
+    @field_validator("log_level", mode="after")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value.upper() not in LOG_LEVELS:
+            raise InvalidValue("MUNIMENT_LOG_LEVEL", value, f"it must be one of {', '.join(LOG_LEVELS)}")
+        return value.upper()
+
+    @field_validator("log_format", mode="after")
+    @classmethod
+    def _known_format(cls, value: str) -> str:
+        if value not in LOG_FORMATS:
+            raise InvalidValue("MUNIMENT_LOG_FORMAT", value, f"it must be one of {', '.join(LOG_FORMATS)}")
+        return value
+
     @field_validator("embedding_url", mode="after")
     @classmethod
     def _base_url_alone(cls, value: str | None) -> str | None:
@@ -144,6 +171,30 @@ class Settings(BaseSettings):
             raise InvalidValue("MUNIMENT_EMBEDDING_KEY", "***", "it holds spaces, line ends or letters beyond ASCII")
         return value
 
+    @field_validator("notify", mode="after")
+    @classmethod
+    def _urls(cls, value: str | None) -> str | None:
+        for url in (value or "").split():
+            checked("MUNIMENT_NOTIFY", url)
+        return value
+
+    @field_validator("notify_on", mode="after")
+    @classmethod
+    def _known_kinds(cls, value: str) -> str:
+        try:
+            kinds_of(value)
+        except ValueError as error:
+            known = ", ".join(NoticeKind)
+            raise InvalidValue("MUNIMENT_NOTIFY_ON", value, f"it must hold some of {known}") from error
+        return value
+
+    @field_validator("notify_secret", mode="after")
+    @classmethod
+    def _hard_to_guess(cls, value: str | None) -> str | None:
+        if value is not None and len(value) < MIN_TOKEN_LENGTH:
+            raise InvalidValue("MUNIMENT_NOTIFY_SECRET", "***", f"it has fewer than {MIN_TOKEN_LENGTH} characters")
+        return value
+
     @model_validator(mode="after")
     def _complete_server(self) -> Self:
         if self.file_embedder == "url":
@@ -151,6 +202,16 @@ class Settings(BaseSettings):
                 if not getattr(self, name):
                     raise InvalidValue("MUNIMENT_FILE_EMBEDDER", "url", f"it needs MUNIMENT_{name.upper()}")
         return self
+
+    @property
+    def notify_urls(self) -> list[str]:
+        """Each once, the console first."""
+        urls = [*([f"{CONSOLE}://"] if self.notify_console else []), *(self.notify or "").split()]
+        return list(dict.fromkeys(urls))
+
+    @property
+    def notify_kinds(self) -> frozenset[NoticeKind]:
+        return kinds_of(self.notify_on)
 
     @property
     def folder(self) -> DataFolder:

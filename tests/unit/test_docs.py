@@ -17,7 +17,7 @@ import pytest
 import typer
 from jsonschema import Draft202012Validator
 
-from muniment import bus, errors
+from muniment import bus, errors, logs
 from muniment.cli import app
 from muniment.errors import MunimentError
 from muniment.events import MEANING, Event, EventType
@@ -59,6 +59,7 @@ ERRORS = sorted(
     {kind for kind in subclasses(MunimentError) if kind.__module__.startswith(f"{errors.__name__}.")},
     key=lambda e: e.code,
 )
+ERROR_MODULES = sorted({kind.__module__.rpartition(".")[2] for kind in ERRORS})
 
 
 def commands(group: Any, name: str = "muniment") -> Iterator[tuple[str, Any]]:
@@ -146,7 +147,7 @@ def machine_made() -> str:
     return table(("reason", "names, upper or lower case"), *rows)
 
 
-def error_table() -> str:
+def error_table(module: str) -> str:
     rows = [
         (
             code(kind.code),
@@ -156,8 +157,15 @@ def error_table() -> str:
             fields(kind.remedy),
         )
         for kind in ERRORS
+        if kind.__module__.endswith(f".{module}")
     ]
     return table(("code", "HTTP", "retryable", "message", "remedy"), *rows)
+
+
+def log_fields() -> str:
+    rows = [(code(name), "always", meaning) for name, meaning in logs.ALWAYS.items()]
+    rows += [(code(name), "when known", meaning) for name, meaning in logs.WHEN_KNOWN.items()]
+    return table(("field", "there", "meaning"), *rows)
 
 
 def fields(template: str) -> str:
@@ -243,7 +251,9 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
     "settings.md": {"settings": settings},
     "events.md": {"events": events, "limits": limits},
     "skips.md": {"reasons": reasons, "excludes": excludes, "machine made": machine_made},
-    "rest.md": {"routes": routes, "errors": error_table},
+    "rest.md": {"routes": routes},
+    "errors.md": {f"errors {name}": lambda name=name: error_table(name) for name in ERROR_MODULES},  # type: ignore[misc]
+    "operation.md": {"log fields": log_fields},
     "mcp-tools.md": {f"tool {name}": lambda name=name: tool(name) for name in TOOLS},  # type: ignore[misc]
     "cli.md": {f"command {name}": lambda name=name: command(name) for name in COMMANDS},  # type: ignore[misc]
 }
@@ -381,3 +391,14 @@ def test_a_page_names_only_settings_that_exist_and_links_only_to_what_is_there(p
     assert set(re.findall(r"\bMUNIMENT_[A-Z_]+[A-Z]\b", text)) <= known
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
         assert (page.parent / target).exists(), target
+
+
+def test_the_example_of_a_log_line_has_the_fields_of_one() -> None:
+    (example,) = examples((DOCS / "operation.md").read_text(), "json", "log")
+    assert set(logs.ALWAYS) < set(json.loads(example)) <= {*logs.ALWAYS, *logs.WHEN_KNOWN}
+
+
+def test_every_place_where_an_error_is_defined_has_its_table() -> None:
+    assert {"access", "away", "base", "missing", "refused", "stopped"} <= set(ERROR_MODULES)
+    rows = re.findall(r"^\| `(\w+)` \| \d{3} \|", (DOCS / "errors.md").read_text(), re.MULTILINE)
+    assert sorted(rows) == [kind.code for kind in ERRORS]

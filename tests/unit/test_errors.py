@@ -95,3 +95,30 @@ def test_only_what_may_pass_is_called_retryable(kind: type[MunimentError]) -> No
 def test_names_of_unknown_things_are_listed_in_order() -> None:
     assert errors.UnknownProject("alpa", ["beta", "alpha"]).text == "No project named 'alpa'. Known: alpha, beta."
     assert errors.UnknownProject("alpa", []).text.endswith("Known: none yet.")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://:hunter2@redis:6379/0", "redis://***@redis:6379/0"),
+        ("rediss://user:hunter2@redis/0", "rediss://***@redis/0"),
+        ("redis://:hun/ter2@redis:6379", "redis://***@redis:6379"),  # not encoded, and no URL for that reason
+        ("redis://redis/0?username=me&password=hunter2&db=1", "redis://redis/0?username=me&password=***&db=1"),
+        ("unix:///run/valkey.sock?db=0", "unix:///run/valkey.sock?db=0"),
+        ("http://chroma:8000", "http://chroma:8000"),
+    ],
+)
+def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
+    detail = "refused"
+    told = (
+        errors.RedisUnavailable(url, detail),
+        errors.ChromaUnavailable(url, detail),
+        errors.EmbedderUnavailable(url, detail),
+        errors.EmbedderRefused(url, "model", detail),
+        errors.ServerUnavailable(url),
+        errors.UnexpectedAnswer(url, detail),
+        errors.InvalidValue("MUNIMENT_REDIS_URL", url, "it is no URL"),
+    )
+    for error in told:
+        assert shown in str(error)
+        assert "ter2" not in f"{error} {error.values} {error.args}"

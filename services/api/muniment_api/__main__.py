@@ -4,18 +4,19 @@ import contextlib
 import logging
 import socket
 import sys
+from collections.abc import Callable
 
 import uvicorn
-from pydantic import ValidationError
 
+from muniment import logs
 from muniment.access import resolve_token
-from muniment.errors import InvalidValue, MunimentError, PortTaken
+from muniment.errors import MunimentError, PortTaken
 from muniment.settings import Settings, load
 from muniment_api.app import create_app
 from muniment_api.deps import build_services
+from muniment_api.request_notes import RequestNotes
 
 GRACE_SECONDS = 3  # requests that still run then are cancelled
-CHATTY = ("httpx", "httpcore", "mcp", "sse_starlette", "uvicorn.error")
 
 log = logging.getLogger("muniment_api")
 
@@ -23,20 +24,21 @@ log = logging.getLogger("muniment_api")
 def main() -> None:
     """Serves until SIGTERM or SIGINT; exit status 1 and a line on stderr when it cannot start."""
     try:
-        serve(_settings())
+        serve(load())
     except MunimentError as error:
-        sys.exit(f"error: {error}")
+        logs.end(error)
     except KeyboardInterrupt:  # uvicorn raises the signal again once all is closed
         sys.exit(130)
 
 
 def serve(settings: Settings) -> None:
     """Raises TokenRequired, NotConfigured, PortTaken, InvalidValue."""
-    _log_at(settings.log_level)
+    logs.configure("api", settings.log_level, settings.log_format)
     token = resolve_token(settings)  # before anything is bound: without a token there is nothing to listen for
     with listen(settings.host, settings.port) as listening:
+        app = create_app(build_services(settings))
         config = uvicorn.Config(
-            create_app(build_services(settings)),
+            RequestNotes(app),
             log_config=None,
             access_log=False,  # the dashboard's first address holds the token
             server_header=False,
@@ -48,7 +50,19 @@ def serve(settings: Settings) -> None:
         log.info("listening on %s port %d", host, port)
         if token is not None:
             log.info("requests must carry the token %s", _place_of_token(settings))
-        uvicorn.Server(config).run(sockets=[listening])
+        Server(config, app.state.mcp.end_streams).run(sockets=[listening])
+
+
+class Server(uvicorn.Server):
+    """Calls ``end_streams`` before it waits for open requests: those that only listen would never end."""
+
+    def __init__(self, config: uvicorn.Config, end_streams: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._end_streams = end_streams
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._end_streams()
+        await super().shutdown(sockets)
 
 
 def _place_of_token(settings: Settings) -> str:
@@ -70,24 +84,6 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise PortTaken("the gateway", host, port, "MUNIMENT_PORT") from error
     return bound
-
-
-def _settings() -> Settings:
-    try:
-        return load()
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = "MUNIMENT_" + "_".join(map(str, first["loc"])).upper()
-        raise InvalidValue(field, first["input"], first["msg"]) from error
-
-
-def _log_at(level: str) -> None:
-    known = logging.getLevelNamesMapping()
-    if level.upper() not in known:
-        raise InvalidValue("MUNIMENT_LOG_LEVEL", level, f"it is none of {', '.join(known)}")
-    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    for name in CHATTY:
-        logging.getLogger(name).setLevel(max(logging.WARNING, known[level.upper()]))
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 rq-dashboard has no authentication, acts on some GETs and asks no Host: here only its known pages are let through.
 """
 
+import logging
 import re
-import sys
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,12 @@ from rq_dashboard import web
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from muniment import logs
 from muniment.access import is_loopback
 from muniment.errors import ForbiddenOrigin, MunimentError, NotConfigured, OpsExposed, OpsReadOnly
 from muniment.settings import Settings, load
+
+log = logging.getLogger(__name__)
 
 READABLE = re.compile(r"/($|\d+/|static/|favicon\.ico$)")
 SAFE_METHODS = {"GET", "HEAD"}
@@ -98,11 +101,12 @@ def serve(settings: Settings) -> None:
     if not is_loopback(settings.ops_host) and not settings.ops_open:
         raise OpsExposed(settings.ops_host)
     app = create_app(settings.redis_url, settings.allowed_hosts)
+    log.info("listening on %s port %d", settings.ops_host, settings.ops_port)
     uvicorn.run(
         app,
         host=settings.ops_host,
         port=settings.ops_port,
-        log_level=settings.log_level.lower(),
+        log_config=None,
         access_log=False,
         lifespan="off",
         timeout_graceful_shutdown=2,
@@ -111,9 +115,11 @@ def serve(settings: Settings) -> None:
 
 def main() -> None:
     try:
-        serve(load())
+        settings = load()
+        logs.configure("ops", settings.log_level, settings.log_format)
+        serve(settings)
     except MunimentError as error:
-        sys.exit(f"error: {error}")
+        logs.end(error)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import sys
 import threading
 from types import FrameType
 
+from muniment import logs
 from muniment.bus import Bus
 from muniment.dirty import DirtyPaths
 from muniment.errors import MunimentError, NotConfigured
@@ -52,16 +53,12 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, ask_to_stop)
     signal.signal(signal.SIGINT, ask_to_stop)
-    settings = load()
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    logging.getLogger("watchdog").setLevel(logging.WARNING)
     try:
+        settings = load()
+        logs.configure("watcher", settings.log_level, settings.log_format)
         serve(settings, stop)
     except MunimentError as error:
-        log.error("%s %s", error.text, error.remedy_text)
-        sys.exit(1)
+        logs.end(error)
     except Deaf as error:
         log.error("Ending: %s", error)
         sys.exit(1)

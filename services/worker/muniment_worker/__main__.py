@@ -1,16 +1,18 @@
 """Entry point of the worker service."""
 
-import logging
-
+from muniment import logs
+from muniment.errors import MunimentError
 from muniment.settings import load
 from muniment_worker.supervisor import Supervisor
 
 
 def main() -> None:
-    settings = load()
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(process)d %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for every request to Chroma
-    Supervisor(settings).run()
+    try:
+        settings = load()
+        logs.configure("worker", settings.log_level, settings.log_format)
+        Supervisor(settings).run()
+    except MunimentError as error:
+        logs.end(error)
 
 
 if __name__ == "__main__":

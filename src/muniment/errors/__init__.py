@@ -14,6 +14,7 @@ from muniment.errors.access import (
 )
 from muniment.errors.away import (
     ChromaUnavailable,
+    DatabaseBusy,
     DataFolderInUse,
     EmbedderRefused,
     EmbedderUnavailable,
@@ -45,6 +46,7 @@ from muniment.errors.missing import (
     UnknownJob,
     UnknownMemory,
     UnknownProject,
+    UnknownReceiver,
     UnknownRoute,
     WrongMethod,
 )
@@ -61,6 +63,7 @@ from muniment.errors.refused import (
     PathOutsideProject,
     PathOutsideRoots,
     PathUnreadable,
+    ReceiverRefused,
 )
 from muniment.errors.stopped import (
     AttemptsExhausted,
@@ -78,6 +81,7 @@ __all__ = [
     "ChromaUnavailable",
     "ConfirmationRequired",
     "DataFolderInUse",
+    "DatabaseBusy",
     "DiskFull",
     "EmbedderRefused",
     "EmbedderUnavailable",
@@ -109,6 +113,7 @@ __all__ = [
     "PortTaken",
     "PushNotQueued",
     "PushesBusy",
+    "ReceiverRefused",
     "RedisUnavailable",
     "RequestTooLarge",
     "ServerUnavailable",
@@ -121,6 +126,7 @@ __all__ = [
     "UnknownJob",
     "UnknownMemory",
     "UnknownProject",
+    "UnknownReceiver",
     "UnknownRoute",
     "VectorsMissing",
     "VectorsTooSlow",

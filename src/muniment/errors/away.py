@@ -36,6 +36,17 @@ class PushesBusy(MunimentError):
         super().__init__(path=path, seconds=seconds)
 
 
+class DatabaseBusy(MunimentError):
+    code = "database_busy"
+    http_status = 503
+    retryable = True
+    message = "A database below {path} has been locked by another process for {seconds:.0f} s."
+    remedy = "Nothing is lost; it is tried again. If it lasts, look for a process of Muniment that stands still."
+
+    def __init__(self, path: str, seconds: float) -> None:
+        super().__init__(path=path, seconds=seconds)
+
+
 class ChromaUnavailable(MunimentError):
     code = "chroma_unavailable"
     http_status = 503

@@ -1,9 +1,12 @@
 """The base of every error, and the one shape in which it is shown."""
 
+import re
 from collections.abc import Iterable
 from typing import ClassVar
 
 from pydantic import BaseModel
+
+IN_AN_ADDRESS = re.compile(r"(?<=://)\S*(?=@)|(?<=[?&]password=)[^&\s]*")
 
 
 class ErrorBody(BaseModel):
@@ -25,9 +28,10 @@ class MunimentError(Exception):
     remedy: ClassVar[str] = "See the server's log for this moment; if it repeats, report it with that log."
 
     def __init__(self, **values: object) -> None:
-        self.values = values
-        self.text = self.message.format(**values)
-        self.remedy_text = self.remedy.format(**values)
+        # errors are answered to whoever calls, and logged: no password of a store's address may be among them
+        self.values = {name: _without_password(value) for name, value in values.items()}
+        self.text = self.message.format(**self.values)
+        self.remedy_text = self.remedy.format(**self.values)
         super().__init__(f"{self.text} {self.remedy_text}")
 
     def body(self) -> ErrorBody:
@@ -39,6 +43,10 @@ class InternalError(MunimentError):
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail=detail)
+
+
+def _without_password(value: object) -> object:
+    return IN_AN_ADDRESS.sub("***", value) if isinstance(value, str) else value
 
 
 def names(values: Iterable[str]) -> str:

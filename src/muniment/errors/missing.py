@@ -103,3 +103,13 @@ class FileTooLarge(MunimentError):
 
     def __init__(self, path: str, size: int, limit: int) -> None:
         super().__init__(path=path, size=size, limit=limit)
+
+
+class UnknownReceiver(MunimentError):
+    code = "unknown_receiver"
+    http_status = 404
+    message = "The project notifies no '{receiver}'. Known: {known}."
+    remedy = "Name one by its id, or by its whole URL; `muniment notify PROJECT` lists them."
+
+    def __init__(self, receiver: str, known: Iterable[str]) -> None:
+        super().__init__(receiver=receiver, known=names(known))

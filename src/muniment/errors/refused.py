@@ -98,11 +98,12 @@ class PathOutsideProject(MunimentError):
 class IllegalMove(MunimentError):
     code = "illegal_move"
     http_status = 409
-    message = "Job {job_id} is {status} and cannot become {target}."
-    remedy = "From {status} a job can become: {allowed}."
+    message = "Job {job_id} is {status} and cannot be {target}."
+    remedy = "What a {status} job can be: {allowed}."
 
     def __init__(self, job_id: str, status: str, target: str, allowed: Iterable[str]) -> None:
-        super().__init__(job_id=job_id, status=status, target=target, allowed=", ".join(sorted(allowed)) or "nothing")
+        named = ", ".join(sorted(allowed)) or "nothing else"
+        super().__init__(job_id=job_id, status=status, target=target, allowed=named)
 
 
 class CancelUnconfirmed(MunimentError):
@@ -128,3 +129,15 @@ class ConfirmationRequired(MunimentError):
 
     def __init__(self, project: str, files: int, chunks: int, pushed: int, memories: int) -> None:
         super().__init__(project=project, files=files, chunks=chunks, pushed=pushed, memories=memories)
+
+
+class ReceiverRefused(MunimentError):
+    """``url`` comes masked: there may be a password in it."""
+
+    code = "receiver_refused"
+    http_status = 422
+    message = "Nobody can be notified at '{url}' ({field}): {reason}."
+    remedy = "Give https://host/path, or a service that Apprise knows, as ntfy://topic (docs/notifications.md)."
+
+    def __init__(self, field: str, url: str, reason: str) -> None:
+        super().__init__(field=field, url=url, reason=reason.rstrip("."))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from muniment.errors import StartFailed
+from muniment.logs import message_of
 from muniment.process import reap, spawn
 
 FIRST_DELAY = 0.2
@@ -173,10 +174,10 @@ def rotate(log: Path, limit: int = LOG_BYTES) -> None:
 
 
 def last_line(log: Path, tail: int = 4096) -> str:
-    """The last line of a log that is not blank, or ''."""
+    """What the last line of a log that is not blank says, or ''."""
     if not log.exists():
         return ""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - tail))
         lines = file.read().decode(errors="replace").splitlines()
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return message_of(next((line.strip() for line in reversed(lines) if line.strip()), ""))
