@@ -17,7 +17,7 @@ from muniment_api.access_control import AccessControl, known_names
 from muniment_api.dashboard import mount_dashboard
 from muniment_api.deps import Services
 from muniment_api.gateway import mount_mcp
-from muniment_api.routes import events, files, health, jobs, memories, projects, pushed, search
+from muniment_api.routes import events, files, health, jobs, memories, notifications, projects, pushed, search
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def create_app(services: Services) -> FastAPI:
     errors.install(app)
     # not on the application: there it would answer in its own words, around all of ours
     api = APIRouter(prefix="/api/v1", responses=errors.RESPONSES, max_body_size=errors.MAX_BODY)
-    for part in (projects, files, pushed, search, memories, jobs, events):
+    for part in (projects, files, pushed, search, memories, jobs, events, notifications):
         api.include_router(part.router)
     app.include_router(api)
     app.include_router(health.router)
@@ -66,14 +66,17 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     feed.add_done_callback(_died)
     removals = asyncio.create_task(_follow_removals(services), name="removals")
     removals.add_done_callback(_died)
+    notifier = asyncio.create_task(services.notifier.run(), name="notifier")
+    notifier.add_done_callback(_died)
     try:
         async with app.state.mcp.session_manager.run():
             services.preload()
             yield
     finally:
-        feed.cancel()
-        removals.cancel()
-        await asyncio.wait({feed, removals})
+        services.notifier.stop()
+        for task in (feed, removals, notifier):
+            task.cancel()
+        await asyncio.wait({feed, removals, notifier})
         await services.close()
 
 

@@ -23,10 +23,15 @@ from muniment.errors import (
     ModelUnavailable,
     NotConfigured,
 )
+from muniment.event_group import EventGroup
 from muniment.intake import Intake
 from muniment.leases import Leases
 from muniment.masking import load_rules
 from muniment.memory import MemoryStore
+from muniment.notifying.audience import Audience
+from muniment.notifying.receiver import Receiver
+from muniment.notifying.receivers import receiver_for
+from muniment.notifying.store import NotificationStore
 from muniment.project import Project
 from muniment.projects import ProjectStore
 from muniment.pushing import PushIntake
@@ -38,13 +43,14 @@ from muniment.settings import Settings
 from muniment.status import StatusReader
 from muniment.vectors import VectorStore
 from muniment_api.feed import Feed
+from muniment_api.notifier import GROUP, Notifier
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Services:
-    """Safe to share among threads, but for ``feed`` and ``listener``, which belong to the event loop."""
+    """Safe to share among threads, but for ``feed``, ``listener`` and ``notifier``, which belong to the event loop."""
 
     settings: Settings
     token: str | None  # what requests must carry; None: no token is asked for
@@ -65,6 +71,8 @@ class Services:
     embedders: tuple[Embedder, ...]
     listener: Listener
     feed: Feed
+    notifications: NotificationStore
+    notifier: Notifier
 
     def let_go(self) -> None:
         """Lets go of what is held for projects that do not exist any more."""
@@ -90,6 +98,7 @@ class Services:
         await self.listener.close()
         self.search.close()
         self.memory.close()
+        self.notifications.close()
         self.projects.close()
         self.connections.close()
 
@@ -114,6 +123,7 @@ def build_services(
     status = StatusReader(settings.folder, queue, dirty, memory.count)
     search = Search(settings.folder, vectors, files.configured, for_model=files.for_model)
     listener = Listener(redis_url)
+    notifications = NotificationStore(settings.folder.server_db)
     return Services(
         settings=settings,
         token=token,
@@ -122,7 +132,7 @@ def build_services(
         leases=leases,
         queue=queue,
         dirty=dirty,
-        backlog=Backlog(queue, leases, dirty),
+        backlog=Backlog(connections.records, queue, leases),
         projects=projects,
         intake=Intake(projects, queue, bus, settings.roots),
         pushes=PushIntake(projects, queue, dirty, settings.folder, settings.max_file_bytes),
@@ -134,7 +144,24 @@ def build_services(
         embedders=(files.configured, texts),
         listener=listener,
         feed=Feed(listener),
+        notifications=notifications,
+        notifier=_notifier(settings, redis_url, notifications),
     )
+
+
+def _notifier(settings: Settings, redis_url: str, chosen: NotificationStore) -> Notifier:
+    """Raises ReceiverRefused for a URL of MUNIMENT_NOTIFY."""
+    own = settings.notify_urls
+
+    def receiver(url: str) -> Receiver:
+        trusted = url in own  # whoever starts the server may have it read its files
+        field = "MUNIMENT_NOTIFY" if trusted else "the project's notifications"
+        return receiver_for(url, field, settings.notify_secret, may_read_files=trusted)
+
+    for url in own:
+        receiver(url)
+    group = EventGroup(redis_url, GROUP)
+    return Notifier(group, Audience(own, settings.notify_kinds), chosen.get, receiver)
 
 
 def _required(setting: str, url: str | None) -> str:
