@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from packaging.requirements import Requirement
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from muniment.bus import Bus
 from muniment.dirty import DirtyPaths
@@ -31,6 +31,8 @@ from muniment.queue import JobQueue
 from muniment.redis_client import Connections, connect
 from muniment.settings import Settings
 from muniment.stack.children import base_url, environment, gateway_answers, module, valkey_child
+
+sys.path.insert(0, str(Path(__file__).parent))  # for the modules that stand beside the tests
 
 REPOSITORY = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -184,9 +186,19 @@ def page(browser: Browser, gateway: Gateway, console: Console) -> Iterator[Page]
     context.request.get(f"/?token={TOKEN}")
     page = context.new_page()
     console.listen(page)
+    expect.set_options(timeout=PATIENCE_MILLISECONDS)
     yield page
+    expect.set_options(timeout=5_000)
     context.close()
     assert console == []
+
+
+@pytest.fixture
+def live(page: Page) -> Page:
+    """The page with its stream of events open."""
+    page.goto("/")
+    expect(page.locator("#stream")).to_have_text("live")
+    return page
 
 
 # --- the wheel --------------------------------------------------------------------------------------------------

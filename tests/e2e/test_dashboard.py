@@ -1,11 +1,11 @@
 """The dashboard in a real browser: what appears, moves and vanishes does so by events."""
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Route, expect
+from dashboard_page import card, job_row, reading
+from playwright.sync_api import Browser, Page, Route, expect
 
 from muniment.embedding.static import StaticEmbedder
 from muniment.errors import AttemptsExhausted
@@ -17,34 +17,6 @@ from muniment.project import Project
 from muniment.queue import JobQueue
 
 HOSTILE = "<img src=x onerror=document.title='taken'>"
-
-
-@pytest.fixture(autouse=True)
-def patience() -> Iterator[None]:
-    expect.set_options(timeout=10_000)
-    yield
-    expect.set_options(timeout=5_000)
-
-
-@pytest.fixture
-def live(page: Page) -> Page:
-    """The page with its stream of events open."""
-    page.goto("/")
-    expect(page.locator("#stream")).to_have_text("live")
-    return page
-
-
-def card(page: Page, project: Project) -> Locator:
-    return page.locator(f"#projects > [data-id='{project.id}']")
-
-
-def job_row(page: Page, job: Job) -> Locator:
-    return page.locator(f"#jobs > [data-id='{job.id}']")
-
-
-def reading(done: int, total: int, **more: object) -> Progress:
-    fields = {"phase": Phase.LEXICAL, "files": FileCounts(total=total, done=done), "percent": 30.0 * done / total}
-    return Progress.model_validate(fields | more)
 
 
 def test_an_empty_server_says_how_to_begin_until_there_is_a_project(live: Page, gateway) -> None:
@@ -163,8 +135,12 @@ def indexed(gateway) -> Project:
     (folder / "leases.py").write_text("def acquire_lease(owner):\n    return 'granted', owner\n")
     (folder / f"{HOSTILE}.py").write_text(f"def hostile_lease():\n    return '''{HOSTILE}'''\n")
     (folder / "notes.md").write_text("# Notes\n\nNothing about that.\n")
-    alpha = gateway.make_project("alpha", folder)
-    lease, job = gateway.begin(alpha)
+    return index(gateway, gateway.make_project("alpha", folder))
+
+
+def index(gateway, project: Project) -> Project:
+    """Carries out its job that waits."""
+    lease, job = gateway.begin(project)
     tools = PassTools(
         dirty=gateway.dirty,
         vectors=_NoVectors(),  # type: ignore[arg-type]
@@ -173,13 +149,13 @@ def indexed(gateway) -> Project:
         helpers=0,
         now=lambda: datetime.now(UTC),
     )
-    index_folder = gateway.settings.folder.project(alpha.id)
-    index_folder.path.mkdir(parents=True, exist_ok=True)
-    with open_index(index_folder, alpha.id) as index:
-        progress = run_pass(alpha, job, index, tools, _Hands(gateway.queue, job))
+    folder = gateway.settings.folder.project(project.id)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with open_index(folder, project.id) as opened:
+        progress = run_pass(project, job, opened, tools, _Hands(gateway.queue, job))
     gateway.queue.finish(lease, job, JobStatus.COMPLETED, progress)
     gateway.leases.release(lease)
-    return alpha
+    return project
 
 
 def test_coverage_is_read_again_once_when_a_job_has_ended(live: Page, gateway, request: pytest.FixtureRequest) -> None:
@@ -312,36 +288,62 @@ def test_nothing_sticks_out_on_a_phone(live: Page, gateway, indexed: Project) ->
     assert live.evaluate("document.documentElement.scrollWidth") == 360
 
 
+def test_a_project_of_which_nothing_was_indexed_says_why(live: Page, gateway) -> None:
+    shown = card(live, index(gateway, gateway.make_project("hollow")))
+    expect(shown.locator(".badge")).to_have_text("Nothing indexed")
+    expect(shown.locator(".message:visible")).to_contain_text("Nothing is indexed: ")
+    expect(shown.locator(".remedy:visible")).to_be_visible()
+
+
 def test_the_server_and_the_script_write_the_same(live: Page, browser: Browser, gateway, indexed: Project) -> None:
-    for name in ("running", "failing", "paths"):
+    for name in ("running", "estimated", "failing", "paths", "paused", "resting"):
         gateway.make_project(name)
+    index(gateway, gateway.make_project("hollow"))
     _, running = gateway.begin(gateway.projects.get("running"))
     gateway.queue.progress(running, reading(1, 3, rate=2.5, eta_seconds=4000.0, last_file="x.py"))
+    _, estimated = gateway.begin(gateway.projects.get("estimated"))
+    gateway.queue.progress(estimated, reading(0, 3), 4000.0)
     lease, failing = gateway.begin(gateway.projects.get("failing"))
-    gateway.queue.finish(lease, failing, JobStatus.FAILED, reading(2, 3), AttemptsExhausted(5, "scan", "?").body())
+    error = AttemptsExhausted(5, "scan", "?").body()
+    gateway.queue.finish(lease, failing, JobStatus.FAILED, reading(2, 3), error)
+    gateway.leases.release(lease)
     failures = [FileFailure(path=f"{number}.py", reason="unreadable") for number in range(5)]
     lease, partly = gateway.begin(gateway.projects.get("paths"))
     counts = FileCounts(total=1005, done=1000, failed=5)
     progress = Progress(phase=Phase.FINISH, files=counts, failures=failures, with_errors=True)
     gateway.queue.finish(lease, partly, JobStatus.COMPLETED, progress)
+    gateway.leases.release(lease)
+    for _ in range(2):
+        gateway.request(gateway.projects.get("running"))
+    lease, paused = gateway.begin(gateway.projects.get("paused"))
+    gateway.queue.progress(paused, reading(1, 3))
+    gateway.queue.pause(paused.id)
+    gateway.leases.release(lease)
+    lease, resting = gateway.begin(gateway.projects.get("resting"))
+    gateway.queue.try_later(lease, resting, error, reading(2, 3), 240.0)
+    gateway.leases.release(lease)
     gateway.request(indexed)
     live.evaluate("document.querySelectorAll('#projects, #jobs').forEach(box => box.replaceChildren())")
     live.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    expect(live.locator("#jobs > tr")).to_have_count(5)
+    expect(live.locator("#jobs > tr")).to_have_count(10)
     without = browser.new_context(
         java_script_enabled=False, base_url=gateway.url, storage_state=live.context.storage_state()
     )
     still = without.new_page()
     still.goto("/")
     expect(live.locator("#projects [data-text=files]").filter(has_text="–")).to_have_count(0)  # noqa: RUF001
-    assert _texts(live) == _texts(still)
+    expect(still.locator(".controls:visible")).to_have_count(0)  # they need the script
+    assert _shown(live) == _shown(still)
     without.close()
 
 
-def _texts(page: Page) -> list[str]:
-    """All that is shown but for the times, which the script shows in the reader's own zone."""
-    marked = page.locator("#projects [data-text], #jobs [data-text], #projects progress, #jobs progress")
-    return [
-        f"{part.get_attribute('data-text')}: {part.inner_text()} {float(part.get_attribute('value') or 0)}"
-        for part in marked.all()
-    ]
+def _shown(page: Page) -> list[dict[str, str]]:
+    """All that the views fill in but for the times, which the script shows in the reader's own zone."""
+    marked = page.locator("#projects, #jobs").locator(
+        "[data-text], [data-value], [data-show], [data-hide], [data-tone], [data-job], [aria-label]"
+    )
+    seen: list[dict[str, str]] = marked.evaluate_all("""all => all.map(one => ({
+        ...one.dataset, hidden: one.hidden, label: one.ariaLabel, value: one.value ?? null,
+        text: "text" in one.dataset ? one.textContent : "",
+    }))""")
+    return seen

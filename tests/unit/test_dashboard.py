@@ -9,11 +9,11 @@ from fakeredis import FakeServer
 from fastapi.testclient import TestClient
 
 from muniment.errors import AttemptsExhausted
-from muniment.job_records import NO_SLOT
-from muniment.jobs import FileCounts, FileFailure, Job, JobKind, JobStatus, Phase
+from muniment.job_records import NO_SLOT, RESTING
+from muniment.jobs import ASKED, FileCounts, FileFailure, Job, JobKind, JobStatus, Phase
 from muniment.settings import Settings
-from muniment_api.dashboard import page
-from muniment_api.dashboard.views import JOB_BADGES, JOBS_SHOWN, JobView, ProjectView, duration, job_view, shown_jobs
+from muniment_api.dashboard import page, views
+from muniment_api.dashboard.views import JOB_BADGES, JOBS_SHOWN, JobView, ProjectView, Tone, duration, shown_jobs
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 HOSTILE = "</code><script>alert(1)</script>"
@@ -32,6 +32,10 @@ def alpha(api: TestClient, gateway_settings: Settings) -> str:
 def a_job(**fields: object) -> Job:
     base = {"id": "j", "project": "alpha", "project_id": "alpha-x", "kind": JobKind.RECONCILE, "created_at": NOON}
     return Job.model_validate({"status": JobStatus.RUNNING, **base, **fields})
+
+
+def job_view(job: Job, now: datetime = NOON) -> JobView:
+    return views.job_view(job, now)
 
 
 def test_the_page_has_every_project_and_job(api: TestClient, alpha: str) -> None:
@@ -121,6 +125,7 @@ def test_a_running_job_tells_its_counter_and_pace() -> None:
         ({"status": JobStatus.QUEUED}, "Waits for a worker"),
         ({"status": JobStatus.BLOCKED, "blocked_by": NO_SLOT}, "Waits for a free slot"),
         ({"status": JobStatus.BLOCKED, "blocked_by": "abc"}, "Waits for the job before it"),
+        ({"status": JobStatus.BLOCKED, "blocked_by": RESTING}, "Waits for the next attempt"),
         ({"status": JobStatus.RUNNING}, "Looking for files"),
         ({"status": JobStatus.CANCELLED, "files": FileCounts(total=9, done=1)}, "1 file processed"),
     ],
@@ -133,6 +138,50 @@ def test_a_job_that_failed_gives_reason_and_remedy() -> None:
     error = AttemptsExhausted(5, "lexical", "a.py").body()
     view = job_view(a_job(status=JobStatus.FAILED, error=error))
     assert (view.badge, view.problem, view.remedy) == ("Failed", error.message, error.remedy)
+
+
+@pytest.mark.parametrize("status", JobStatus)
+def test_the_buttons_are_what_people_may_do_with_a_job(status: JobStatus) -> None:
+    view = job_view(a_job(status=status))
+    buttons = {"paused": view.can_pause, "resumed": view.can_resume, "cancelled": view.can_cancel}
+    buttons["retried"] = view.can_retry
+    assert {move for move, shown in buttons.items() if shown} == ASKED[status]
+
+
+def test_a_button_that_is_not_allowed_is_hidden() -> None:
+    row = str(page.TEMPLATES.get_template("_job.html").module.job_row(job_view(a_job(status=JobStatus.PAUSED))))
+    buttons = dict(re.findall(r'<button[^>]*data-move="(\w+)"([^>]*)>', row))
+    assert [move for move, marks in buttons.items() if not marks.endswith(" hidden")] == ["resume", "cancel"]
+    assert re.search(r'<div class="controls" role="group" [^>]*data-job="j" [^>]*aria-label="reconcile of alpha">', row)
+
+
+def test_a_job_that_rests_says_when_it_is_tried_again_and_why() -> None:
+    error = AttemptsExhausted(5, "lexical", "a.py").body()
+    again = NOON + timedelta(minutes=4)
+    resting = a_job(status=JobStatus.BLOCKED, blocked_by=RESTING, error=error, retry_at=again, retries=2)
+    view = job_view(resting)
+    assert (view.retry_at, view.problem, view.problem_tone) == (again, error.message, Tone.WARN)
+    assert view.retries == "Tried again 2 times"
+    row = str(page.TEMPLATES.get_template("_job.html").module.job_row(view))
+    assert re.search(r"Tries again at <time[^>]*>12:04 UTC</time>:", row)
+    waits = resting.model_copy(update={"blocked_by": "another"})
+    assert job_view(waits).retry_at is None, "it is not the rest that it waits for"
+
+
+@pytest.mark.parametrize(
+    ("fields", "left"),
+    [
+        ({"eta_seconds": 84.0, "estimate_seconds": 600.0}, "about 1 min left"),
+        ({"estimate_seconds": 600.0}, "about 8 min left"),
+        ({"estimate_seconds": 60.0}, None),
+        ({"estimate_seconds": 600.0, "attempt": 2}, None),
+        ({}, None),
+    ],
+)
+def test_the_time_left_is_measured_or_estimated_but_never_made_up(fields: dict[str, object], left: str | None) -> None:
+    job = a_job(**{"phase": Phase.LEXICAL, "started_at": NOON, "attempt": 1, **fields})
+    parts = job_view(job, NOON + timedelta(minutes=2)).pace.split(" · ")
+    assert parts == ["0%", *([left] if left else []), "reading files"]
 
 
 def test_a_job_completed_with_errors_names_some_of_the_files() -> None:

@@ -10,6 +10,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 import muniment
+from muniment.queue import utc_now
 from muniment.redis_client import REDIS_ERRORS
 from muniment_api.dashboard.views import (
     JOBS_SHOWN,
@@ -19,6 +20,7 @@ from muniment_api.dashboard.views import (
     job_view,
     project_view,
     shown_jobs,
+    utc_hour,
     utc_text,
 )
 from muniment_api.deps import Services, Use
@@ -63,7 +65,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["utc"] = utc_text
+    environment.filters |= {"utc": utc_text, "utc_hour": utc_hour}
     return environment
 
 
@@ -86,14 +88,15 @@ def dashboard(request: Request, use: Use) -> HTMLResponse:
 
 def _page(services: Services) -> PageView:
     """Without Redis the page still shows which projects there are; the rest comes with the first resync."""
-    projects = services.projects.all()
+    projects, now = services.projects.all(), utc_now()
     try:
         statuses = [services.status.project_status(one) for one in projects]
-        jobs = shown_jobs(services.queue.list(limit=JOBS_SHOWN).items, [status.job for status in statuses])
+        recent = services.queue.list(limit=JOBS_SHOWN).items
+        paused = [job for one in projects for job in services.queue.paused(one.id)]
     except REDIS_ERRORS as error:
         away = services.connections.unavailable(error)
-        return PageView(projects=[project_view(one, None) for one in projects], problem=str(away))
+        return PageView(projects=[project_view(one, None, now) for one in projects], problem=str(away))
     return PageView(
-        projects=[project_view(one, status) for one, status in zip(projects, statuses, strict=True)],
-        jobs=[job_view(job) for job in jobs],
+        projects=[project_view(one, status, now) for one, status in zip(projects, statuses, strict=True)],
+        jobs=[job_view(job, now) for job in shown_jobs(recent, [*paused, *(status.job for status in statuses)])],
     )

@@ -9,8 +9,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel
 
-from muniment.job_records import NO_SLOT
-from muniment.jobs import TERMINAL, Job, JobStatus, Phase
+from muniment.job_records import NO_SLOT, RESTING
+from muniment.jobs import ASKED, TERMINAL, Job, JobStatus, Phase
 from muniment.project import Project
 from muniment.status import IndexState, ProjectStatus
 
@@ -24,6 +24,7 @@ PHASE_TEXT = {
     Phase.VECTORS: "making vectors",
     Phase.FINISH: "finishing",
 }
+WAITS_FOR = {NO_SLOT: "Waits for a free slot", RESTING: "Waits for the next attempt"}
 
 
 class Tone(StrEnum):
@@ -49,11 +50,13 @@ JOB_BADGES: dict[JobStatus, tuple[Tone, str]] = {
 
 
 class JobView(BaseModel):
-    """``counter``: how many files so far; ``pace``: percent, rate, time left and phase while it runs."""
+    """``counter``: how many files so far; ``pace``: percent, rate, time left and phase while it runs; ``retry_at``:
+    when it is tried again after the ``problem``."""
 
     id: str = ""
     project: str = ""
     kind: str = ""
+    title: str = ""
     tone: Tone = Tone.IDLE
     badge: str = ""
     active: bool = False
@@ -65,12 +68,23 @@ class JobView(BaseModel):
     started: datetime | None = None
     finished: datetime | None = None
     took: str = ""
+    retries: str = ""
+    retry_at: datetime | None = None
     problem: str = ""
     remedy: str = ""
+    problem_tone: Tone = Tone.BAD
+    can_pause: bool = False
+    can_resume: bool = False
+    can_cancel: bool = False
+    can_retry: bool = False
 
 
 class ProjectView(BaseModel):
+    """``job``, ``title``: of the job that its Resume button is for."""
+
     id: str = ""
+    job: str = ""
+    title: str = ""
     name: str = ""
     folders: str = ""
     tone: Tone = Tone.IDLE
@@ -90,8 +104,11 @@ class ProjectView(BaseModel):
     commit: str = DASH
     reconciled: datetime | None = None
     never_reconciled: bool = True
+    retry_at: datetime | None = None
     problem: str = ""
     remedy: str = ""
+    problem_tone: Tone = Tone.BAD
+    can_resume: bool = False
 
 
 class PageView(BaseModel):
@@ -100,8 +117,8 @@ class PageView(BaseModel):
     problem: str = ""
 
 
-def project_view(project: Project, status: ProjectStatus | None) -> ProjectView:
-    """``status`` None: not known now."""
+def project_view(project: Project, status: ProjectStatus | None, now: datetime) -> ProjectView:
+    """``status`` None: not known."""
     view = ProjectView(id=project.id, name=project.name, folders=", ".join(project.watch_paths))
     if status is None:
         return view
@@ -122,11 +139,13 @@ def project_view(project: Project, status: ProjectStatus | None) -> ProjectView:
         "reconciled": status.last_reconcile.at if status.last_reconcile else None,
         "never_reconciled": status.last_reconcile is None,
     }
-    if job is not None and job.status not in TERMINAL:
-        shown = job_view(job)
+    shown = job_view(job, now) if job is not None else JobView()
+    update |= {"job": shown.id, "title": shown.title, "can_resume": shown.can_resume}
+    if shown.active:
         update |= {"active": True, "percent": shown.percent, "counter": shown.counter, "pace": shown.pace}
-    if job is not None and job.error is not None and status.state == IndexState.FAILED:
-        update |= {"problem": job.error.message, "remedy": job.error.remedy}
+    if job is not None and job.error is not None and (shown.active or job.status == JobStatus.FAILED):
+        update |= {"problem": shown.problem, "remedy": shown.remedy}
+        update |= {"problem_tone": shown.problem_tone, "retry_at": shown.retry_at}
     elif status.warnings:
         problem, _, remedy = status.warnings[0].partition(" Remedy: ")
         update |= {"problem": problem, "remedy": remedy}
@@ -153,8 +172,9 @@ def shown_jobs(recent: Iterable[Job], current: Iterable[Job | None]) -> list[Job
     return sorted(newest, key=lambda job: job.status in TERMINAL)[:JOBS_SHOWN]
 
 
-def job_view(job: Job) -> JobView:
+def job_view(job: Job, now: datetime) -> JobView:
     over = job.status in TERMINAL
+    moves = ASKED[job.status]
     tone, badge = JOB_BADGES[job.status]
     if job.status == JobStatus.COMPLETED and job.with_errors:
         tone, badge = Tone.WARN, "Completed with errors"
@@ -162,19 +182,27 @@ def job_view(job: Job) -> JobView:
         id=job.id,
         project=job.project,
         kind=f"{job.kind} of {count(len(job.paths), 'path')}" if job.paths else job.kind,
+        title=f"{job.kind} of {job.project}",
         tone=tone,
         badge=badge,
         active=not over,
         percent=job.percent,
         counter=_counter(job),
-        pace=_pace(job),
+        pace=_pace(job, now),
         last_file=(job.last_file or "") if job.status == JobStatus.RUNNING else "",
         created=job.created_at,
         started=job.started_at,
         finished=job.finished_at,
         took=_took(job),
+        retries=f"Tried again {count(job.retries, 'time')}" if job.retries else "",
+        retry_at=job.retry_at if job.blocked_by == RESTING else None,
         problem=job.error.message if job.error else _failures(job),
         remedy=job.error.remedy if job.error else "",
+        problem_tone=Tone.WARN if job.error and job.status != JobStatus.FAILED else Tone.BAD,
+        can_pause="paused" in moves,
+        can_resume="resumed" in moves,
+        can_cancel="cancelled" in moves,
+        can_retry="retried" in moves,
     )
 
 
@@ -183,7 +211,7 @@ def _counter(job: Job) -> str:
     if job.status in TERMINAL:
         return f"{count(processed, 'file')} processed"
     if job.status == JobStatus.BLOCKED:
-        return "Waits for a free slot" if job.blocked_by == NO_SLOT else "Waits for the job before it"
+        return WAITS_FOR.get(job.blocked_by or "", "Waits for the job before it")
     if job.status == JobStatus.QUEUED:
         return "Waits for a worker"
     if job.phase == Phase.SCAN and job.files.total == 0:
@@ -191,7 +219,7 @@ def _counter(job: Job) -> str:
     return f"{processed:,} of {count(job.files.total, 'file')} processed"
 
 
-def _pace(job: Job) -> str:
+def _pace(job: Job, now: datetime) -> str:
     if job.status == JobStatus.PAUSED:
         return percent(job.percent)
     if job.status != JobStatus.RUNNING:
@@ -199,9 +227,19 @@ def _pace(job: Job) -> str:
     parts = [percent(job.percent)]
     if job.rate is not None:
         parts.append(f"{int(job.rate + 0.5):,} files/s")
-    if job.eta_seconds is not None:
-        parts.append(f"about {duration(job.eta_seconds)} left")
+    left = _seconds_left(job, now)
+    if left is not None:
+        parts.append(f"about {duration(left)} left")
     return " · ".join([*parts, PHASE_TEXT[job.phase]])
+
+
+def _seconds_left(job: Job, now: datetime) -> float | None:
+    if job.eta_seconds is not None or job.estimate_seconds is None or job.started_at is None:
+        return job.eta_seconds
+    if job.attempt > 1:  # it began long before: it was paused or put back in between
+        return None
+    left = job.estimate_seconds - (now - job.started_at).total_seconds()
+    return left if left > 0 else None
 
 
 def _took(job: Job) -> str:
@@ -239,3 +277,7 @@ def utc_text(moment: datetime) -> str:
     """For readers without scripts; the page's script shows the reader's own time."""
     local = moment.astimezone(UTC)
     return f"{local.day} {local:%b %Y, %H:%M} UTC"
+
+
+def utc_hour(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%H:%M} UTC"

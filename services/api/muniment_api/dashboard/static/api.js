@@ -10,8 +10,18 @@ export class ApiError extends Error {
 }
 
 /** The answer to a GET below /api/v1. Throws ApiError, or TypeError when nothing answers. */
-export async function get(path, options = {}) {
-  const response = await fetch(`api/v1/${path}`, { ...options, headers: { Accept: "application/json" } });
+export function get(path, options = {}) {
+  return answered(path, { ...options, headers: { Accept: "application/json" } });
+}
+
+/** The answer to a POST below /api/v1; throws as `get` does. */
+export function post(path, body = {}) {
+  const headers = { Accept: "application/json", "Content-Type": "application/json" };
+  return answered(path, { method: "POST", headers, body: JSON.stringify(body) });
+}
+
+async function answered(path, request) {
+  const response = await fetch(`api/v1/${path}`, request);
   if (response.ok) return response.json();
   const known = response.headers.get("Content-Type")?.startsWith("application/json");
   throw new ApiError(known ? await response.json() : { message: `The server answered ${response.status}.` }, response.status);

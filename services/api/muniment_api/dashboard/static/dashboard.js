@@ -3,7 +3,8 @@
 
 import { announce } from "./announce.js";
 import { get, latest } from "./api.js";
-import { byId, keep, localTimes } from "./dom.js";
+import { byId, keep, keepFocus, localTimes } from "./dom.js";
+import { startMoves, toldOf } from "./moves.js";
 import { offerProjects, startSearch } from "./search.js";
 import { State } from "./state.js";
 import { follow } from "./stream.js";
@@ -12,10 +13,12 @@ import { jobView, projectView } from "./view.js";
 const COVERAGE_MILLISECONDS = 5000; // a long job's coverage is read at most so often, when its progress comes
 const JOB_EVENTS = [
   "job_queued", "index_started", "index_progress", "index_complete",
-  "index_failed", "index_paused", "index_resumed", "index_cancelled",
+  "index_failed", "index_paused", "index_resumed", "index_cancelled", "index_milestone",
 ];
 const CHANGES_PROJECTS = ["project_created", "project_updated", "project_removed"];
-const CHANGES_STATUS = ["memory_stored", "memory_deleted", "index_complete", "index_failed", "index_cancelled"];
+const CHANGES_STATUS = [
+  "memory_stored", "memory_deleted", "index_complete", "index_failed", "index_cancelled", "index_paused",
+];
 
 const state = new State(Number(document.body.dataset.jobsShown));
 const statusReaders = new Map(); // project id -> {read, at, phase}
@@ -23,22 +26,26 @@ const statusReaders = new Map(); // project id -> {read, at, phase}
 // --- showing ---------------------------------------------------------------------------------------------------------
 
 let drawing = false;
+let loaded = false; // until then the page shows what the server wrote
 
 function draw() {
-  if (drawing) return;
+  if (drawing || !loaded) return;
   drawing = true;
   requestAnimationFrame(() => {
     drawing = false;
-    const projects = state.sortedProjects();
-    const jobs = state.recentJobs();
-    const views = projects.map((entry) => projectView(entry.project, entry.status, entry.job));
-    keep(byId("projects"), "project-template", views);
-    keep(byId("jobs"), "job-template", jobs.map(jobView));
-    offerProjects(projects.map((entry) => entry.project));
-    byId("empty").hidden = projects.length > 0;
-    byId("jobs-table").hidden = jobs.length === 0;
-    byId("no-jobs").hidden = jobs.length > 0;
+    keepFocus(() => show(state.sortedProjects(), state.recentJobs(), Date.now()));
   });
+}
+
+function show(projects, jobs, now) {
+  const card = ({ project, status, job }) => ({ ...projectView(project, status, job, now), ...toldOf(job) });
+  const row = (job) => ({ ...jobView(job, now), ...toldOf(job) });
+  keep(byId("projects"), "project-template", projects.map(card));
+  keep(byId("jobs"), "job-template", jobs.map(row));
+  offerProjects(projects.map((entry) => entry.project));
+  byId("empty").hidden = projects.length > 0;
+  byId("jobs-table").hidden = jobs.length === 0;
+  byId("no-jobs").hidden = jobs.length > 0;
 }
 
 function showProblem(text) {
@@ -66,22 +73,32 @@ function told(ask) {
 const readAll = told(latest(loadAll, ({ projects, statuses, jobs, since }) => {
   state.setProjects(projects, since);
   for (const status of statuses) if (status) state.setStatus(status.project_id, status, since);
-  state.setJobs([...jobs, ...statuses.map((status) => status?.job).filter(Boolean)], since);
+  state.setJobs([...jobs, ...statuses.map((status) => status?.job)].filter(Boolean), since);
   showProblem("");
+  loaded = true;
   draw();
 }));
 
 async function loadAll() {
   const since = state.clock;
-  const [projects, jobs] = await Promise.all([get("projects"), get(`jobs?limit=${state.jobsShown}`)]);
-  const statuses = await Promise.all(projects.items.map((project) => loadStatus(project.id)));
-  return { projects: projects.items, statuses, jobs: jobs.items, since };
+  const asked = [get("projects"), get(`jobs?limit=${state.jobsShown}`), get("queues")];
+  const [projects, jobs, queues] = await Promise.all(asked);
+  const statuses = Promise.all(projects.items.map((project) => loadStatus(project.id)));
+  // a paused job may be older than those of the page
+  const known = new Set(jobs.items.map((job) => job.id));
+  const old = queues.items.flatMap((queue) => queue.paused_jobs).filter((id) => !known.has(id));
+  const paused = Promise.all(old.map((id) => found(`jobs/${encodeURIComponent(id)}`)));
+  return { projects: projects.items, statuses: await statuses, jobs: [...jobs.items, ...(await paused)], since };
 }
 
-/** Null when the project is gone by now. */
-async function loadStatus(id) {
+function loadStatus(id) {
+  return found(`projects/${encodeURIComponent(id)}/status`);
+}
+
+/** Null when it is gone by now. */
+async function found(path) {
   try {
-    return await get(`projects/${encodeURIComponent(id)}/status`);
+    return await get(path);
   } catch (error) {
     if (error.status === 404) return null;
     throw error;
@@ -134,7 +151,7 @@ function onProject(event) {
 }
 
 function onJob(type, job) {
-  state.putJob(job);
+  if (!state.putJob(job)) return;
   announce(type, job);
   if (type === "index_progress" && state.projects.has(job.project_id)) readStatusIfDue(job);
 }
@@ -146,4 +163,5 @@ function onState(now) {
 
 localTimes();
 startSearch();
+startMoves(state, draw);
 follow([...JOB_EVENTS, ...CHANGES_PROJECTS, "memory_stored", "memory_deleted", "resync"], { onEvent, onState });

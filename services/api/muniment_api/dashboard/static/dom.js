@@ -1,7 +1,7 @@
 // Puts view values into marked elements. Everything shown may be hostile (names, paths, file contents): it enters the
 // page as text or as a known attribute, never as HTML.
 
-import { moment } from "./format.js";
+import { hour, moment } from "./format.js";
 
 export function byId(id) {
   return document.getElementById(id);
@@ -25,6 +25,9 @@ function fillOne(element, marks, view) {
   if ("show" in marks) set(element, "hidden", !view[marks.show]);
   if ("hide" in marks) set(element, "hidden", Boolean(view[marks.hide]));
   if ("toneOf" in marks) marks.tone = view[marks.toneOf];
+  if ("jobOf" in marks) marks.job = view[marks.jobOf];
+  // not `disabled`: that takes the focus away
+  if ("off" in marks) set(element, "ariaDisabled", view[marks.off] ? "true" : null);
   if ("labelOf" in marks) set(element, "ariaLabel", view[marks.labelOf]);
   if ("time" in marks) setTime(element, view[marks.time]);
 }
@@ -35,7 +38,8 @@ function set(element, property, value) {
 
 function setTime(element, timestamp) {
   set(element, "dateTime", timestamp ?? "");
-  set(element, "textContent", timestamp ? moment(timestamp) : "");
+  const shown = "hour" in element.dataset ? hour : moment;
+  set(element, "textContent", timestamp ? shown(timestamp) : "");
   set(element, "title", timestamp ?? "");
 }
 
@@ -61,4 +65,15 @@ export function keep(parent, templateId, wanted) {
     else parent.insertBefore(element, place);
   }
   for (const element of known.values()) element.remove();
+}
+
+/** A change that hides or moves what has the focus takes it away: then the row or card around it has it. */
+export function keepFocus(change) {
+  const focused = document.activeElement;
+  const home = focused?.closest("[data-id]");
+  change();
+  if (!home?.isConnected) return;
+  // not a neighbour, lest a key that is held down presses that too
+  if (focused.closest("[hidden]")) home.focus({ preventScroll: true });
+  else if (document.activeElement !== focused) focused.focus({ preventScroll: true });
 }

@@ -3,6 +3,8 @@
 const grouped = new Intl.NumberFormat("en-US");
 const when = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 
+const hours = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+
 export const DASH = "–";
 
 export function number(value) {
@@ -28,4 +30,9 @@ export function duration(seconds) {
 /** The reader's own time of an ISO timestamp. */
 export function moment(timestamp) {
   return when.format(new Date(timestamp));
+}
+
+/** The same without the day. */
+export function hour(timestamp) {
+  return hours.format(new Date(timestamp));
 }
