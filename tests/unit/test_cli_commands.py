@@ -14,10 +14,12 @@ from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
 from muniment import cli
-from muniment.cli import answers, project_commands
+from muniment.backlog import QueueStatus
+from muniment.cli import answers, following
 from muniment.cli.client import Gateway
 from muniment.errors import DiskFull
 from muniment.jobs import Job, JobStatus
+from muniment.leases import Lease
 from muniment.pushed import PushedFiles
 from muniment.search import SearchHit
 from muniment.settings import Settings
@@ -77,11 +79,11 @@ def ending(monkeypatch: pytest.MonkeyPatch, services: Services, **changes: objec
     """Makes ``index`` see its job end like this; returns the list of the jobs that it followed."""
     followed: list[str] = []
 
-    def follow(_gateway: Gateway, job_id: str, _out: object) -> Job:
+    def follow(_gateway: Gateway, job_id: str, _project: str, _out: object) -> Job:
         followed.append(job_id)
         return services.queue.get(job_id).model_copy(update=changes)
 
-    monkeypatch.setattr(project_commands, "follow", follow)
+    monkeypatch.setattr(following, "follow", follow)
     return followed
 
 
@@ -257,13 +259,170 @@ def test_an_interrupted_index_leaves_the_job_and_says_so(
     def interrupted(*_: object) -> Job:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(project_commands, "follow", interrupted)
-    ran = muniment("index", "alpha")
+    monkeypatch.setattr(following, "follow", interrupted)
+    monkeypatch.setattr("muniment.cli.hints._program", lambda: ["muniment"])
+    (job,) = services.queue.list().items
+    told = f"Job {job.id} goes on in the background; `muniment jobs watch {job.id}%s` follows it.\n"
+
+    assert muniment("index", "alpha") == (130, "", told % "")
+    assert muniment("index", "alpha", "-d", "my data") == (130, "", told % " -d 'my data'")
+    assert muniment("jobs", "watch", job.id, "--url", "http://team") == (130, "", told % " --url http://team")
+    assert services.queue.get(job.id).status is JobStatus.QUEUED
+
+
+@pytest.mark.usefixtures("alpha")
+def test_an_index_in_json_ends_with_the_job_and_in_the_background_begins_with_its_id(
+    muniment: Muniment, services: Services, monkeypatch: pytest.MonkeyPatch
+):
+    background = json.loads(muniment("index", "alpha", "--background", "--json").out)
+    ending(monkeypatch, services, status=JobStatus.COMPLETED)
+    ended = Job.model_validate_json(muniment("index", "alpha", "--json").out)
+
+    assert (ended.id, ended.status) == (background["job_id"], JobStatus.COMPLETED)
+
+
+@pytest.mark.usefixtures("alpha")
+def test_a_failed_job_in_json_is_printed_and_is_an_error_still(
+    muniment: Muniment, services: Services, monkeypatch: pytest.MonkeyPatch
+):
+    error = DiskFull("/data")
+    ending(monkeypatch, services, status=JobStatus.FAILED, error=error.body())
+    ran = muniment("index", "alpha", "--json")
+
+    assert (ran.code, ran.err) == (1, f"error: {error}\n")
+    assert Job.model_validate_json(ran.out).error == error.body()
+
+
+@pytest.mark.usefixtures("alpha")
+def test_a_job_is_paused_and_resumed(muniment: Muniment, services: Services):
     (job,) = services.queue.list().items
 
-    assert (ran.code, ran.out) == (130, "")
-    assert ran.err == f"Job {job.id} goes on in the background; `muniment jobs status {job.id}` shows it.\n"
-    assert job.status is JobStatus.QUEUED
+    paused = muniment("jobs", "pause", job.id)
+    assert paused == (0, f"Job {job.id} is paused. `muniment jobs resume {job.id}` lets it go on.\n", "")
+    assert services.queue.get(job.id).status is JobStatus.PAUSED
+    again = muniment("jobs", "pause", job.id)
+    assert (again.code, again.out) == (1, "")
+    assert again.err.startswith(f"error: Job {job.id} is paused and cannot be")
+    resumed = muniment("jobs", "resume", job.id, "--json")
+    assert (resumed.code, Job.model_validate_json(resumed.out)) == (0, services.queue.get(job.id))
+    assert services.queue.get(job.id).status is JobStatus.QUEUED
+
+
+class Answering(io.StringIO):
+    """A terminal at which somebody answers."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.usefixtures("alpha")
+def test_a_job_is_cancelled_after_a_question_on_a_terminal(
+    muniment: Muniment, services: Services, monkeypatch: pytest.MonkeyPatch
+):
+    (job,) = services.queue.list().items
+    monkeypatch.setattr("sys.stdin", Answering("n\n"))
+    kept = muniment("jobs", "cancel", job.id)
+    assert kept.code == 1
+    assert f"Cancelling job {job.id} ends the reconcile of 'alpha' for good, at 0%. Go on? [y/N]:" in kept.err
+    assert services.queue.get(job.id).status is JobStatus.QUEUED
+
+    monkeypatch.setattr("sys.stdin", Answering("y\n"))
+    gone = muniment("jobs", "cancel", job.id)
+    assert (gone.code, gone.out.strip()) == (0, f"Job {job.id} is cancelled. What it had indexed stays.")
+    assert services.queue.get(job.id).status is JobStatus.CANCELLED
+
+
+@pytest.mark.usefixtures("alpha")
+def test_a_script_cancels_a_job_only_with_yes(muniment: Muniment, services: Services, monkeypatch: pytest.MonkeyPatch):
+    (job,) = services.queue.list().items
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    refused = muniment("jobs", "cancel", job.id)
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err.startswith(f"error: Cancelling job {job.id} ends the reconcile of 'alpha' for good")
+    assert services.queue.get(job.id).status is JobStatus.QUEUED
+
+    cancelled = muniment("jobs", "cancel", job.id, "--yes", "--json")
+    assert (cancelled.code, json.loads(cancelled.out)["status"]) == (0, "cancelled")
+
+
+@pytest.mark.usefixtures("alpha")
+def test_a_cancelled_job_is_done_anew_by_another(muniment: Muniment, services: Services):
+    (job,) = services.queue.list().items
+    refused = muniment("jobs", "retry", job.id)
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err.startswith(f"error: Job {job.id} is queued and cannot be")
+    services.queue.cancel(job.id)
+    ran = muniment("jobs", "retry", job.id)
+    (new,) = services.queue.waiting(job.project_id)
+
+    assert ran == (0, f"Job {new.id} does it anew; `muniment jobs watch {new.id}` follows it.\n", "")
+    joined = json.loads(muniment("jobs", "retry", job.id, "--json").out)
+    assert joined["job_id"] == new.id != job.id
+
+
+@pytest.mark.usefixtures("alpha")
+def test_blocked_jobs_are_listed_with_what_they_wait_for(muniment: Muniment, services: Services):
+    muniment("init", "beta", "alpha")
+    project = services.projects.get("alpha")
+    lease = services.leases.acquire(project.id, "worker:1")
+    assert isinstance(lease, Lease)
+    running = services.queue.claim_next(lease)
+    assert running is not None
+    muniment("index", "alpha", "--background")
+    rows = [line.split() for line in muniment("jobs", "list", "--status", "blocked").out.splitlines()[1:]]
+
+    assert [(row[1], row[3:6]) for row in rows] == [("alpha", ["blocked", "after", running.id])]
+
+
+@pytest.mark.usefixtures("alpha")
+@pytest.mark.parametrize("status", [JobStatus.COMPLETED, JobStatus.PAUSED, JobStatus.CANCELLED])
+def test_a_watched_job_ends_the_command_with_its_own_end(
+    muniment: Muniment, services: Services, monkeypatch: pytest.MonkeyPatch, status: JobStatus
+):
+    followed = ending(monkeypatch, services, status=status)
+    (job,) = services.queue.list().items
+    ran = muniment("jobs", "watch", job.id)
+
+    assert followed == [job.id]
+    if status is JobStatus.COMPLETED:
+        assert ran == (0, "Completed: no files; skipped: none\n", "")
+    else:
+        assert (ran.code, ran.out) == (1, "")
+        assert f"Job {job.id} is {status}; `muniment jobs " in ran.err
+
+
+@pytest.mark.usefixtures("alpha")
+def test_a_job_at_rest_is_not_followed(muniment: Muniment, services: Services, monkeypatch: pytest.MonkeyPatch):
+    followed = ending(monkeypatch, services)
+    (job,) = services.queue.list().items
+    services.queue.pause(job.id)
+    ran = muniment("jobs", "watch", job.id)
+
+    assert ran == (1, "", f"error: Job {job.id} is paused; `muniment jobs resume {job.id}` lets it go on.\n")
+    assert followed == []
+
+
+@pytest.mark.usefixtures("alpha")
+def test_queues_show_what_waits_and_who_works(muniment: Muniment, services: Services):
+    muniment("init", "beta", "alpha", "--no-watch")
+    muniment("init", "idle", "alpha", "--no-watch")
+    alpha, beta, idle = map(services.projects.get, ("alpha", "beta", "idle"))
+    services.queue.cancel_all(idle.id)
+    lease = services.leases.acquire(alpha.id, "worker:17")
+    assert isinstance(lease, Lease)
+    running = services.queue.claim_next(lease)
+    assert running is not None
+    services.queue.pause(services.queue.waiting(beta.id)[0].id)
+    services.dirty.add(beta.id, ["a.py", "b.py"])
+    lines = muniment("queues").out.splitlines()
+
+    assert lines[:2] == ["1 of 3 slots in use.", "Nothing waits or runs for 1 project."]
+    assert lines[2].split() == ["PROJECT", "JOBS", "PATHS", "OLDEST", "RUNNING", "PAUSED", "WORKER", "FOR"]
+    rows = sorted(line.split() for line in lines[3:])
+    assert rows[0][:7] == ["alpha", "0", "0", "-", running.id, "0", "worker:17"]
+    assert (rows[1][:3], rows[1][-4:]) == (["beta", "0", "2"], ["-", "1", "-", "-"])
+    assert muniment("queues", "--project", "idle").out.splitlines() == lines[:2]
+    assert QueueStatus.model_validate_json(muniment("queues", "--json").out).slots_used == 1
 
 
 @pytest.mark.usefixtures("alpha")
@@ -280,6 +439,13 @@ def test_an_interrupted_index_leaves_the_job_and_says_so(
         (("jobs", "status", "nope"), "error: No job with id 'nope'. "),
         (("jobs", "status", "a/b"), "error: "),
         (("jobs", "--project", "alpa"), "error: No project named 'alpa'. "),
+        (("jobs", "watch", "nope"), "error: No job with id 'nope'. "),
+        (("jobs", "watch", "--project", "alpa"), "error: No project named 'alpa'. "),
+        (("jobs", "pause", "nope"), "error: No job with id 'nope'. "),
+        (("jobs", "resume", "nope"), "error: No job with id 'nope'. "),
+        (("jobs", "cancel", "nope"), "error: No job with id 'nope'. "),
+        (("jobs", "retry", "nope"), "error: No job with id 'nope'. "),
+        (("queues", "--project", "alpa"), "error: No project named 'alpa'. "),
     ],
 )
 def test_an_error_of_the_gateway_is_one_line_on_stderr(muniment: Muniment, command: tuple[str, ...], told: str):
@@ -301,6 +467,10 @@ def test_an_error_of_the_gateway_is_one_line_on_stderr(muniment: Muniment, comma
         ("jobs", "status"),
         ("jobs", "--status", "asleep"),
         ("jobs", "dance"),
+        ("jobs", "pause"),
+        ("jobs", "cancel", "one", "two"),
+        ("jobs", "watch", "j1", "--project", "alpha"),
+        ("queues", "alpha"),
         ("status", "--nope"),
     ],
 )

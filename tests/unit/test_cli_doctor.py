@@ -6,6 +6,7 @@ import pytest
 
 from muniment.cli import answers, doctor_commands
 from muniment.indexing.examining import MEANING, Disagreement, Finding, IndexReport
+from muniment.jobs import Job
 
 SOUND = IndexReport(project_id="shop-abc234", files=2, chunks=3, vectors=3)
 WRONG = SOUND.model_copy(
@@ -20,6 +21,12 @@ WRONG = SOUND.model_copy(
         ]
     }
 )
+REPAIRED = Job.model_validate(
+    {
+        "id": "job-1", "project": "shop", "project_id": "shop-abc234", "kind": "reconcile", "status": "completed",
+        "created_at": "2026-01-01T00:00:00Z",
+    }
+)  # fmt: skip
 
 
 class FakeGateway:
@@ -51,7 +58,7 @@ def doctor(monkeypatch, capsys):
     def run(*reports, **options):
         gateway = FakeGateway(*reports)
         monkeypatch.setattr(doctor_commands, "connect", lambda *_: gateway)
-        monkeypatch.setattr(doctor_commands, "see_through", lambda *_: None)
+        monkeypatch.setattr(doctor_commands, "see_through", lambda *_: REPAIRED)
         code = 0
         try:
             doctor_commands.doctor("shop", **options)

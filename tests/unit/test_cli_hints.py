@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from muniment.cli.hints import command
+from muniment.cli.hints import again, command
 from muniment.settings import Settings, default_data_dir
 
 
@@ -100,3 +100,11 @@ def test_what_is_told_can_be_typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
     assert (ran.returncode, ran.stdout) == (1, "")
     assert ran.stderr.startswith(f"error: No Muniment runs on {tmp_path / 'none'}.")
+
+
+@pytest.mark.usefixtures("script")
+def test_another_call_reaches_the_gateway_of_this_one():
+    words = ["jobs", "watch", "j1"]
+    assert again(words, None, None) == ".venv/bin/muniment jobs watch j1"
+    assert again(words, Path("my data"), None) == ".venv/bin/muniment jobs watch j1 -d 'my data'"
+    assert again(words, None, "http://team:7420") == ".venv/bin/muniment jobs watch j1 --url http://team:7420"

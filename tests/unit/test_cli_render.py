@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console, RenderableType
 
+from muniment.backlog import ProjectQueue, QueueStatus
 from muniment.cli.answers import Found, Hit, ListedProject
 from muniment.cli.render import (
     age,
+    change_line,
     clean,
     index_line,
     job_details,
@@ -17,11 +19,13 @@ from muniment.cli.render import (
     projects_table,
     shell_word,
     show_found,
+    show_queues,
     snippet,
     status_details,
     summary,
 )
 from muniment.errors import DiskFull
+from muniment.job_records import NO_SLOT, RESTING
 from muniment.jobs import FileCounts, FileFailure, Job, JobKind, JobStatus, Phase
 from muniment.status import Coverage, IndexHeader, IndexState, LastReconcile, ProjectStatus
 
@@ -198,6 +202,72 @@ def test_the_table_of_jobs_tells_how_far_each_is():
     ]
 
 
+def test_a_blocked_job_tells_in_the_table_what_it_waits_for():
+    blocked = JOB.model_copy(update={"status": JobStatus.BLOCKED})
+    waits = [{"blocked_by": NO_SLOT}, {"blocked_by": "fedcba9876543210"}, {"blocked_by": RESTING, "retry_at": NOW}]
+    table = seen(jobs_table([blocked.model_copy(update=each) for each in waits], NOW))
+
+    assert [" ".join(line.split()[4:-2]) for line in table.splitlines()[1:]] == [
+        "no free slot",
+        "after fedcba9876543210",
+        "again at 03:04:00",
+    ]
+
+
+def queue_of(**fields: object) -> ProjectQueue:
+    given: dict[str, object] = dict.fromkeys(("oldest_wait", "running_job", "holder", "held_since"))
+    counts = {"depth": 1, "jobs_waiting": 1, "paths_waiting": 0, "paused_jobs": [], "draining": False}
+    names = {"project": "alpha", "project_id": JOB.project_id}
+    return ProjectQueue.model_validate({**given, **counts, **names, **fields})
+
+
+def queues(*items: ProjectQueue, hint: str | None = None) -> list[str]:
+    out = Console(file=io.StringIO(), width=80, markup=False, highlight=False)
+    show_queues(out, QueueStatus(items=list(items), slots_used=1, slots=3, hint=hint), NOW)
+    assert isinstance(out.file, io.StringIO)
+    return out.file.getvalue().splitlines()
+
+
+def test_queues_tell_what_waits_who_works_and_since_when():
+    held = {"holder": "4c7b0e2f9a11:123", "held_since": NOW - timedelta(minutes=4)}
+    busy = queue_of(jobs_waiting=2, paths_waiting=1_234, oldest_wait=42.4, running_job=JOB.id, **held)
+    stopping = queue_of(project="beta", draining=True, paused_jobs=["a", "b"], **held)
+    idle = queue_of(project="gamma", depth=0, jobs_waiting=0)
+    lines = [" ".join(line.split()) for line in queues(busy, stopping, idle, hint="1,237 jobs wait.")]
+
+    assert lines == [
+        "1 of 3 slots in use.",
+        "Nothing waits or runs for 1 project.",
+        "PROJECT JOBS PATHS OLDEST RUNNING PAUSED WORKER FOR",
+        "alpha 2 1,234 42 s 0123456789abcdef 0 4c7b0e2f9a11:123 4 min",
+        "beta 1 0 - stopping 2 4c7b0e2f9a11:123 4 min",
+        "all: 1,237 jobs wait.",
+    ]
+
+
+def test_queues_fit_80_columns_and_show_names_in_full():
+    name, holder = LONG, f"{LONG}:123456"
+    long = queue_of(
+        project=name, paths_waiting=1_234_567, oldest_wait=86_400 * 3, running_job=JOB.id, holder=holder, held_since=NOW
+    )
+    lines = queues(long)
+
+    assert max(map(len, lines)) <= 80
+    assert "…" not in "".join(lines)
+    cells = [line.split() for line in lines[2:]]
+    assert "".join(row[0] for row in cells) == name
+    assert "".join([cells[0][-3], *(row[1] for row in cells[1:] if len(row) > 1)]) == holder
+
+
+def test_a_change_is_one_line_that_a_name_cannot_break():
+    error = DiskFull("/data\n\x1b[2J").body()
+    failed = JOB.model_copy(update={"status": JobStatus.FAILED, "finished_at": NOW, "error": error})
+    line = change_line(failed, NOW).plain
+
+    assert line.startswith("03:04:00  0123456789abcdef  failed     reconcile of alpha: ")
+    assert clean(line) == line
+
+
 def test_a_project_s_status_tells_everything_that_the_gateway_told():
     lines = [" ".join(line.split()) for line in seen(status_details(STATUS)).splitlines()]
 
@@ -241,6 +311,15 @@ def test_a_job_tells_its_progress_and_its_first_failures():
         ({"status": JobStatus.QUEUED}, "Status queued, waits for a worker"),
         ({"status": JobStatus.BLOCKED, "blocked_by": "no free slot"}, "Status blocked, waits for a free slot"),
         ({"status": JobStatus.BLOCKED, "blocked_by": "fedc"}, "Status blocked, waits for job fedc"),
+        (
+            {"status": JobStatus.BLOCKED, "blocked_by": RESTING, "retry_at": NOW},
+            "Status blocked, waits for its next attempt at 03:04:00 UTC",
+        ),
+        ({"retries": 2, "retry_at": NOW}, "Retries 2; the next attempt at 03:04:00 UTC"),
+        ({"retries": 2}, "Retries 2"),
+        ({"estimate_seconds": 75.0}, "Estimate 75 s"),
+        ({"estimate_seconds": 75.0, "estimate_error": 0.234}, "Estimate 75 s; it took 23% longer"),
+        ({"estimate_seconds": 75.0, "estimate_error": -0.5}, "Estimate 75 s; it took 50% less"),
         ({"paths": [f"p{n}" for n in range(7)]}, "Paths p0, p1, p2, p3, p4 and 2 more"),
     ],
 )

@@ -9,8 +9,10 @@ from muniment.cli import (
     doctor_commands,
     file_commands,
     job_commands,
+    notify_commands,
     project_commands,
     push_commands,
+    queue_commands,
     quickstart,
     stack_commands,
 )
@@ -30,6 +32,8 @@ for commands in (
     push_commands,
     file_commands,
     job_commands,
+    queue_commands,
+    notify_commands,
     doctor_commands,
     bridge,
 ):

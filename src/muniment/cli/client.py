@@ -1,10 +1,13 @@
 """Where the gateway is, and its REST as the command line calls it."""
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
+from urllib.parse import quote
 
 import httpx
+from httpx_sse import ServerSentEvent, SSEError, connect_sse
 from pydantic import BaseModel, ValidationError
 
 from muniment.access import is_loopback, read_token
@@ -17,6 +20,7 @@ from muniment.stack.state import read_state
 
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 PATIENT = httpx.Timeout(600.0, connect=5.0)
+SILENCE_SECONDS = 10.0  # the comments that keep a stream open come more seldom: what they stand for is never seen here
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -109,11 +113,33 @@ class Gateway:
     def post(self, route: str, body: object) -> Answer:
         return self._call("POST", route, json=body)
 
+    def patch(self, route: str, body: object) -> Answer:
+        return self._call("PATCH", route, json=body)
+
     def put_text(self, route: str, text: bytes) -> Answer:
         return self._call("PUT", route, content=text, headers={"Content-Type": "text/plain; charset=utf-8"})
 
     def delete(self, route: str, **params: Any) -> Answer:
         return self._call("DELETE", route, params=params)
+
+    def events(self, project: str | None) -> Generator[ServerSentEvent]:
+        """What happens from now on, in one project or in all; the first one has no data and says that the gateway
+        listens. Ends when the gateway does, and raises ServerUnavailable after SILENCE_SECONDS without a word.
+        """
+        only = {"project": project} if project else {}
+        timeout = httpx.Timeout(SILENCE_SECONDS, connect=5.0)
+        try:
+            with connect_sse(self._client, "GET", "/events", params=only, timeout=timeout) as source:
+                if not source.response.is_success:
+                    source.response.read()
+                    raise self._refusal(source.response)
+                yield from source.iter_sse()
+        except SSEError as error:
+            raise UnexpectedAnswer(self._url, str(error)) from error
+        except httpx.TransportError as error:
+            raise ServerUnavailable(self._url) from error
+        except httpx.RequestError as error:
+            raise UnexpectedAnswer(self._url, str(error)) from error
 
     def _call(self, method: str, route: str, **options: Any) -> Answer:
         try:
@@ -124,18 +150,25 @@ class Gateway:
             raise UnexpectedAnswer(self._url, str(error)) from error
         if response.is_success:
             return Answer(self._url, response.content)
+        raise self._refusal(response)
+
+    def _refusal(self, response: httpx.Response) -> MunimentError:
         try:
-            body = ErrorBody.model_validate_json(response.content)
-        except ValidationError as error:
-            detail = f"it answers {method} {response.url.path} with status {response.status_code}"
-            raise UnexpectedAnswer(self._url, detail) from error
-        raise Refused(body)
+            return Refused(ErrorBody.model_validate_json(response.content))
+        except ValidationError:
+            request = response.request
+            detail = f"it answers {request.method} {response.url.path} with status {response.status_code}"
+            return UnexpectedAnswer(self._url, detail)
 
 
 def connect(data_dir: Path | None, url: str | None) -> Gateway:
     """The gateway that the options, the environment or the data folder name. Connects nothing yet."""
     settings = settings_from(data_dir, url=url)
     return Gateway(gateway_url(settings), known_token(settings))
+
+
+def job_path(job_id: str, rest: str = "") -> str:
+    return f"/jobs/{quote(job_id, safe='')}{rest}"
 
 
 def project_path(name: str, rest: str = "") -> str:

@@ -6,8 +6,9 @@ import typer
 
 from muniment.cli.answers import IndexReport
 from muniment.cli.client import Answer, Gateway, connect, project_path
+from muniment.cli.following import completed, see_through
+from muniment.cli.hints import again
 from muniment.cli.options import AsJson, DataDir, Url
-from muniment.cli.project_commands import see_through
 from muniment.cli.render import clean, console, count
 from muniment.intake import JobAnswer
 from muniment.jobs import JobKind
@@ -25,7 +26,8 @@ def doctor(
         answer, report = _examined(gateway, index, quiet=as_json)
         if repair and not report.sound:
             body = {"kind": JobKind.RECONCILE, "repair": True}
-            see_through(gateway, gateway.post(project_path(index, "/jobs"), body).read(JobAnswer).job_id)
+            job_id = gateway.post(project_path(index, "/jobs"), body).read(JobAnswer).job_id
+            completed(see_through(gateway, job_id, index, again(["jobs", "watch", job_id], data_dir, url)))
             answer, report = _examined(gateway, index, quiet=as_json)
     if as_json:
         typer.echo(answer.content)

@@ -3,6 +3,7 @@
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from muniment.settings import Settings, default_data_dir
@@ -15,6 +16,12 @@ def command(settings: Settings, subcommand: str, *arguments: str) -> str:
     default = settings.data_dir == default_data_dir().resolve()
     folder = () if default else ("-d", _from_here(settings.data_dir))
     return shlex.join([*_program(), subcommand, *folder, *arguments])
+
+
+def again(words: Sequence[str], data_dir: Path | None, url: str | None) -> str:
+    """Another call that reaches the gateway of this one, given what this one was told of it."""
+    folder = ("-d", str(data_dir)) if data_dir is not None else ()
+    return shlex.join([*_program(), *words, *folder, *(("--url", url) if url is not None else ())])
 
 
 def _program() -> list[str]:

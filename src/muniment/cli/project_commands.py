@@ -7,15 +7,15 @@ import typer
 
 from muniment.cli.answers import Found, ProjectPage, ProjectRemoved
 from muniment.cli.client import Gateway, Refused, connect, project_path
-from muniment.cli.following import follow
+from muniment.cli.following import see_through, show_end
+from muniment.cli.hints import again
 from muniment.cli.options import AsJson, DataDir, Url
-from muniment.cli.render import console, failures, projects_table, show_found, status_details, summary
+from muniment.cli.render import console, projects_table, show_found, status_details
 from muniment.errors import ConfirmationRequired, UnexpectedAnswer
 from muniment.intake import JobAnswer, ProjectAnswer
 from muniment.jobs import TERMINAL, Job, JobKind, JobPage, JobStatus
 from muniment.status import ProjectStatus
 
-INTERRUPTED = 130
 JOBS_PAGE = 200
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name or id of a project.")]
@@ -76,35 +76,20 @@ def index(
         list[str] | None,
         typer.Option(help="Only this file or folder, relative to the project's; repeatable.", show_default=False),
     ] = None,
+    as_json: AsJson = False,
     data_dir: DataDir = None,
     url: Url = None,
 ) -> None:
     """Compare a project with its sources and index what differs."""
     kind = JobKind.REINDEX if force else JobKind.RECONCILE
     with connect(data_dir, url) as gateway:
-        body = {"kind": kind, "paths": path or []}
-        job_id = gateway.post(project_path(name, "/jobs"), body).read(JobAnswer).job_id
+        answer = gateway.post(project_path(name, "/jobs"), {"kind": kind, "paths": path or []})
+        job_id = answer.read(JobAnswer).job_id
         if background:
-            typer.echo(job_id)
-        else:
-            console().print(summary(see_through(gateway, job_id)), soft_wrap=True)
-
-
-def see_through(gateway: Gateway, job_id: str) -> Job:
-    """Shows a job until it has completed. Raises Refused with the job's error, Exit when it was stopped."""
-    try:
-        job = follow(gateway, job_id, console(stderr=True))
-    except KeyboardInterrupt as interrupt:
-        typer.echo(f"Job {job_id} goes on in the background; `muniment jobs status {job_id}` shows it.", err=True)
-        raise typer.Exit(INTERRUPTED) from interrupt
-    for failure in failures(job):
-        typer.echo(f"failed: {failure}", err=True)
-    if job.status is JobStatus.COMPLETED:
-        return job
-    if job.error is not None:
-        raise Refused(job.error)
-    typer.echo(f"error: Job {job_id} is {job.status}; `muniment jobs status {job_id}` shows it.", err=True)
-    raise typer.Exit(1)
+            typer.echo(answer.content if as_json else job_id)
+            return
+        job = see_through(gateway, job_id, name, again(["jobs", "watch", job_id], data_dir, url))
+    show_end(job, as_json=as_json)
 
 
 def search(

@@ -15,8 +15,8 @@ from rich.console import Console
 
 from muniment.access import resolve_token
 from muniment.cli.answers import Found, ProjectPage
-from muniment.cli.client import Gateway, project_path
-from muniment.cli.following import at_rest, job_path
+from muniment.cli.client import Gateway, job_path, project_path
+from muniment.cli.following import at_rest
 from muniment.cli.hints import command
 from muniment.cli.options import DataDir, settings_from
 from muniment.cli.progress import IndexProgress

@@ -3,16 +3,17 @@
 import re
 import shlex
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from muniment.backlog import ProjectQueue, QueueStatus
 from muniment.cli.answers import Found, Hit, ListedProject
-from muniment.job_records import NO_SLOT
-from muniment.jobs import Job, JobStatus
+from muniment.job_records import NO_SLOT, RESTING
+from muniment.jobs import TERMINAL, Job, JobStatus
 from muniment.manifest.listing import ListedFile
 from muniment.status import IndexHeader, IndexState, ProjectStatus
 
@@ -167,7 +168,7 @@ def file_line(file: ListedFile) -> Text:
 def jobs_table(jobs: Iterable[Job], now: datetime) -> Table:
     table = _table("ID", "PROJECT", "KIND", "STATUS", "PROGRESS", "AGE>")
     for job in jobs:
-        table.add_row(job.id, job.project, job.kind, _state(job.status), _doing(job), age(now - job.created_at))
+        table.add_row(job.id, job.project, job.kind, _state(job.status), _progress_cell(job), age(now - job.created_at))
     return table
 
 
@@ -189,6 +190,8 @@ def job_details(job: Job) -> Table:
         "Masked": counts(job.masked),
         "Chunks": f"{job.chunks:,}" if job.chunks else "",
         "Queued": moment(job.created_at),
+        "Estimate": _estimate(job),
+        "Retries": _retries(job),
         "Started": f"{moment(job.started_at)}, attempt {job.attempt}" if job.started_at else "",
         "Ended": moment(job.finished_at) if job.finished_at else "",
         "Failed": "\n".join(failures(job)),
@@ -210,6 +213,39 @@ def _progress(job: Job) -> str:
     return ", ".join(parts)
 
 
+def _estimate(job: Job) -> str:
+    if job.estimate_seconds is None:
+        return ""
+    told = age(timedelta(seconds=job.estimate_seconds))
+    if job.estimate_error is None:
+        return told
+    return f"{told}; it took {abs(job.estimate_error):.0%} {'longer' if job.estimate_error > 0 else 'less'}"
+
+
+def _retries(job: Job) -> str:
+    again = f"; the next attempt at {clock(job.retry_at)} UTC" if job.retry_at else ""
+    return f"{job.retries:,}{again}" if job.retries else ""
+
+
+def _progress_cell(job: Job) -> str:
+    """What a blocked job waits for says more than how far it came."""
+    if job.status is not JobStatus.BLOCKED:
+        return _doing(job)
+    if job.blocked_by == RESTING:
+        return f"again at {clock(job.retry_at)}" if job.retry_at else "waits to try again"
+    return NO_SLOT if job.blocked_by == NO_SLOT else f"after {job.blocked_by}"
+
+
+def change_line(job: Job, now: datetime) -> Text:
+    """A job whose state has changed, for a log of many."""
+    line = Text(f"{clock(now)}  {job.id}  ").append(_state(f"{job.status:<9}"))
+    if job.status in TERMINAL:
+        detail = f": {clean(job.error.message)}" if job.error else f": {_doing(job)}"
+    else:
+        detail = f", {waits_for(job)}" if waits_for(job) else ""
+    return line.append(f"  {job.kind} of {job.project}{detail}", style="default")
+
+
 def _doing(job: Job) -> str:
     """A job in the few characters of a table's cell."""
     if job.status is JobStatus.RUNNING:
@@ -225,6 +261,8 @@ def waits_for(job: Job) -> str:
     if job.status is JobStatus.QUEUED:
         return "waits for a worker"
     if job.status is JobStatus.BLOCKED:
+        if job.blocked_by == RESTING:
+            return f"waits for its next attempt{f' at {clock(job.retry_at)} UTC' if job.retry_at else ''}"
         return f"waits for {'a free slot' if job.blocked_by == NO_SLOT else f'job {job.blocked_by}'}"
     return ""
 
@@ -247,11 +285,48 @@ def summary(job: Job) -> str:
     return f"Completed{took}: {count(job.files.done, 'file')}{failed}; skipped: {counts(job.files.skipped) or 'none'}"
 
 
+# --- queues -----------------------------------------------------------------------------------------------------
+
+
+def show_queues(out: Console, status: QueueStatus, now: datetime) -> None:
+    """Only projects where something waits, runs or is paused."""
+    busy = [item for item in status.items if item.depth or item.running_job or item.paused_jobs or item.holder]
+    out.print(f"{status.slots_used:,} of {count(status.slots, 'slot')} in use.")
+    if idle := len(status.items) - len(busy):
+        out.print(f"Nothing waits or runs for {count(idle, 'project')}.")
+    if busy:
+        out.print(queues_table(busy, now))
+    for project, hint in [*((item.project, item.hint) for item in busy), ("all", status.hint)]:
+        if hint:
+            out.print(Text(f"{project}: {clean(hint)}", style="yellow"), soft_wrap=True)
+
+
+def queues_table(queues: Iterable[ProjectQueue], now: datetime) -> Table:
+    table = _table("PROJECT", "JOBS>", "PATHS>", "OLDEST>", "RUNNING", "PAUSED>", "WORKER", "FOR>")
+    for one in queues:
+        table.add_row(
+            one.project,
+            f"{one.jobs_waiting:,}",
+            f"{one.paths_waiting:,}",
+            "-" if one.oldest_wait is None else age(timedelta(seconds=one.oldest_wait)),
+            Text("stopping", style="yellow") if one.draining else one.running_job or "-",
+            f"{len(one.paused_jobs):,}",
+            clean(one.holder) if one.holder else "-",
+            age(now - one.held_since) if one.held_since else "-",
+        )
+    return table
+
+
 # --- parts ------------------------------------------------------------------------------------------------------
 
 
 def moment(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC"
+
+
+def clock(at: datetime) -> str:
+    """UTC, for moments that are near."""
+    return f"{at.astimezone(UTC):%H:%M:%S}"
 
 
 def age(passed: timedelta) -> str:
@@ -282,7 +357,7 @@ def _table(*headings: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading in headings:
         name = heading.rstrip(">")
-        fixed = name not in {"PROJECT", "PROGRESS"}
+        fixed = name not in {"PROJECT", "PROGRESS", "WORKER"}
         table.add_column(name, justify="right" if heading != name else "left", no_wrap=fixed, overflow="fold")
     return table
 
