@@ -3,6 +3,7 @@
 A state change is appended to the stream and published with its stream id by one script; progress is published only.
 """
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from muniment.events import Event
 from muniment.redis_client import EVENT_CHANNEL, EVENT_STREAM, Argument, Records, job_events_key, listen
 
+log = logging.getLogger(__name__)
 STREAM_LENGTH = 10_000
 JOB_EVENTS_SECONDS = 7 * 24 * 3600
 REPLAY_LIMIT = 1_000
@@ -86,8 +88,8 @@ class Listener:
 
             async def events() -> AsyncIterator[Event]:
                 async for message in channel.listen():
-                    if message["type"] == "message":
-                        yield _told(message["data"])
+                    if message["type"] == "message" and (event := _told(message["data"])) is not None:
+                        yield event
 
             yield events()
 
@@ -101,7 +103,15 @@ def _kept(entry_id: str, fields: dict[str, str]) -> Event:
     return Event.model_validate_json(fields["event"]).model_copy(update={"id": entry_id})
 
 
-def _told(message: str) -> Event:
+def _told(message: str) -> Event | None:
+    """None for what is no event, or one that only a newer version of us understands."""
     stream_id, _, body = message.partition(" ")
-    event = Event.model_validate_json(body)
-    return event if stream_id == "-" else event.model_copy(update={"id": stream_id})
+    try:
+        event = Event.model_validate_json(body)
+        if stream_id == "-":
+            return event
+        stream_order(stream_id)
+    except ValueError as error:
+        log.warning("a message is passed over: %s (%.200s)", error, message)
+        return None
+    return event.model_copy(update={"id": stream_id})

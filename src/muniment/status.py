@@ -108,6 +108,8 @@ class _Snapshot:
         return IndexState.EMPTY if self.meta.scanned_at is None else IndexState.IDLE
 
     def percent(self, done: int) -> float:
+        if self.meta.settings_of is None:  # no plan was ever made: of how many files, nobody knows
+            return 0.0
         if self.counters.files_total == 0:
             # a rule that hides everything, or a folder that nothing is mounted at, must not look complete
             if self.warnings:
@@ -198,7 +200,12 @@ class StatusReader:
 
     def mark(self, project: Project) -> WaitMark:
         """Everything queued or dirty now, for ``covered``."""
-        return WaitMark(frozenset(self._jobs.unfinished(project.id)), self._dirty.last(project.id))
+        return WaitMark(frozenset(self._jobs.unfinished(project.id).ids), self._dirty.last(project.id))
+
+    def held_up(self, project: Project) -> bool:
+        """Whether all that is left to do for the project is paused, so that no waiting helps."""
+        unfinished = self._jobs.unfinished(project.id)
+        return bool(unfinished.paused) and not unfinished.moving
 
     def covered(self, project: Project, mark: WaitMark) -> bool:
         """Whether every job of the mark has ended and every path that was dirty then has been taken."""

@@ -1,59 +1,19 @@
 """The gateway as a process, over real Valkey and Chroma."""
 
 import json
-import os
 import queue
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 import pytest
+from gateway_process import GatewayProcess as Gateway
+from gateway_process import running
 from redis import Redis
 
-from muniment.process import free_port, spawn, stop_child
-from muniment.stack.children import gateway_answers, module
-
 Until = Callable[..., object]
-
-
-@dataclass
-class Gateway:
-    url: str
-    process: subprocess.Popen[bytes]
-    log: Path
-    source: Path
-
-
-@contextmanager
-def running(folder: Path, env: dict[str, str]) -> Iterator[Gateway]:
-    port = free_port()
-    source = folder / "sources"
-    source.mkdir()
-    log = folder / "gateway.log"
-    env = {
-        "MUNIMENT_DATA_DIR": str(folder / "data"),
-        "MUNIMENT_ROOTS": str(source),
-        "MUNIMENT_PORT": str(port),
-        **env,
-    }
-    url = f"http://127.0.0.1:{port}"
-    with log.open("wb") as output:
-        process = spawn(module("muniment_api"), env={**os.environ, **env}, output=output)
-    try:
-        deadline = time.monotonic() + 60
-        while not gateway_answers(url):
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-        yield Gateway(url, process, log, source)
-    finally:
-        stop_child(process, grace=10)
 
 
 @pytest.fixture(scope="module")

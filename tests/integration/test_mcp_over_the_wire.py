@@ -4,18 +4,16 @@ import asyncio
 import contextlib
 import json
 import subprocess
-import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
-import httpx2
 import pytest
 import uvicorn
-from mcp import Client, MCPError, StdioServerParameters, stdio_client
-from mcp.client.streamable_http import streamable_http_client
+from gateway_process import bridge, connected
+from mcp import MCPError
 
 from muniment.jobs import FileCounts, JobKind, JobStatus, Phase, Progress
 from muniment.leases import Lease
@@ -66,7 +64,8 @@ def make_gateway(tmp_path: Path, valkey_url: str, until: Until) -> Iterator[Call
 
     def make(**settings: Any) -> Gateway:
         common = {"redis_url": valkey_url, "chroma_url": "http://127.0.0.1:9", "roots": [tmp_path]}
-        made.append(Gateway(Settings(data_dir=tmp_path / "data", **common, **settings), until))
+        # nobody renews the leases of these tests
+        made.append(Gateway(Settings(data_dir=tmp_path / "data", lease_seconds=120, **common, **settings), until))
         return made[-1]
 
     yield make
@@ -88,24 +87,6 @@ def mode(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(params=["http", "stdio"])
 def way(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-def bridge(url: str, token: str | None = None) -> StdioServerParameters:
-    arguments = ["-m", "muniment.cli", "mcp", "--url", url, *(["--token", token] if token else [])]
-    return StdioServerParameters(command=sys.executable, args=arguments)
-
-
-@contextlib.asynccontextmanager
-async def connected(url: str, way: str, mode: str, token: str | None = None) -> AsyncIterator[Client]:
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    async with httpx2.AsyncClient(headers=headers, trust_env=False, timeout=30) as http:
-        transport = (
-            streamable_http_client(f"{url}/mcp", http_client=http)
-            if way == "http"
-            else stdio_client(bridge(url, token))
-        )
-        async with asyncio.timeout(60), Client(transport, mode=mode) as client:
-            yield client
 
 
 def project_with_a_running_job(services: Services, folder: Path) -> Lease:
@@ -153,10 +134,75 @@ async def test_progress_comes_while_a_tool_waits(gateway: Gateway, way: str, mod
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(heard.wait(), 0.1)
         assert not waiting.done(), "the progress came before the answer"
-        services.queue.finish(lease, job, JobStatus.COMPLETED, Progress())
+        assert services.queue.finish(lease, job, JobStatus.COMPLETED, Progress())
         result = await waiting
     assert result.structured_content["ready"] is True
     assert reports[0] == (50.0, 100.0, "vectors: 1 of 2 files")
+
+
+async def test_a_job_that_begins_anew_goes_on_telling_its_progress(
+    gateway: Gateway, way: str, mode: str, tmp_path: Path
+) -> None:
+    queue = gateway.services.queue
+    lease = project_with_a_running_job(gateway.services, tmp_path)
+    reports: asyncio.Queue[tuple[float, float | None]] = asyncio.Queue()
+
+    async def on_progress(progress: float, total: float | None, _: str | None) -> None:
+        reports.put_nowait((progress, total))
+
+    async def reported(percent: float) -> tuple[float, float | None]:
+        job = queue.active(lease.project_id)
+        assert job is not None
+        while reports.empty():
+            queue.progress(job, Progress(percent=percent))
+            with contextlib.suppress(TimeoutError):
+                return await asyncio.wait_for(reports.get(), 0.1)
+        return reports.get_nowait()
+
+    async with connected(gateway.url, way, mode) as client:
+        waiting = asyncio.create_task(
+            client.call_tool("wait_for_index", {"project": "alpha"}, progress_callback=on_progress)
+        )
+        assert await reported(50.0) == (50.0, 100.0)
+        job = queue.active(lease.project_id)
+        assert job is not None
+        assert queue.put_back(lease, job)
+        again = queue.claim_next(lease)
+        assert again is not None
+        assert again.id == job.id
+        assert await reported(10.0) == (110.0, 200.0)
+        assert not waiting.done()
+        assert queue.finish(lease, again, JobStatus.COMPLETED, Progress())
+        assert (await waiting).structured_content["ready"] is True
+
+
+async def test_a_wait_ends_when_its_job_is_paused_and_covers_it_once_it_was_resumed(
+    gateway: Gateway, way: str, mode: str, tmp_path: Path, until: Until
+) -> None:
+    services = gateway.services
+    lease = project_with_a_running_job(services, tmp_path)
+    job = services.queue.active(lease.project_id)
+    assert job is not None
+    readers = services.feed._readers
+    always = set(readers)
+
+    async with connected(gateway.url, way, mode) as client:
+        waiting = asyncio.create_task(client.call_tool("wait_for_index", {"project": "alpha"}))
+        await asyncio.to_thread(until, lambda: readers - always)
+        services.queue.pause(job.id)
+        async with asyncio.timeout(10):  # not the 25 s that it may wait
+            result = await waiting
+        assert result.structured_content["ready"] is False
+        assert result.structured_content["status"]["state"] == "paused"
+        assert result.content[0].text.startswith(f"Not ready: job {job.id} is paused; resume_job lets it go on.")
+
+        await client.call_tool("resume_job", {"job_id": job.id})
+        waiting = asyncio.create_task(client.call_tool("wait_for_index", {"project": "alpha"}))
+        await asyncio.to_thread(until, lambda: readers - always)
+        again = services.queue.claim_next(lease)
+        assert again is not None
+        assert services.queue.finish(lease, again, JobStatus.COMPLETED, Progress())
+        assert (await waiting).structured_content["ready"] is True
 
 
 # Not the handshake protocol over HTTP: there a client cancels by another message, which finds no session to act on.

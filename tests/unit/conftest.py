@@ -1,20 +1,25 @@
 """A gateway in memory: real databases in a temporary folder, a fake Redis, fake embedders, no Chroma."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
 from fakeredis import FakeAsyncRedis, FakeRedis, FakeServer
 from fastapi.testclient import TestClient
+from mcp import Client
 
 from muniment.redis_client import Connections
 from muniment.settings import Settings
 from muniment.testing import HashedWordsEmbedder
 from muniment_api.app import create_app
 from muniment_api.deps import Services, build_services
+from muniment_api.gateway import build_mcp
 
+# modules that several test files share: pytest's importlib mode puts nothing on the path
+sys.path.insert(0, str(Path(__file__).parent))
 GATEWAY = "http://localhost:7420"
 SUBSCRIBED_SECONDS = 10
 
@@ -28,7 +33,10 @@ def redis_server(monkeypatch: pytest.MonkeyPatch) -> FakeServer:
         return Connections(url, FakeRedis(server=server, decode_responses=True), FakeRedis(server=server))
 
     monkeypatch.setattr("muniment_api.deps.connect", connect)
-    monkeypatch.setattr("muniment.bus.listen", lambda _: FakeAsyncRedis(server=server, decode_responses=True))
+    for module in ("bus", "event_group"):
+        monkeypatch.setattr(f"muniment.{module}.listen", lambda _: FakeAsyncRedis(server=server, decode_responses=True))
+    # the fake Redis loses a cancellation that comes while it blocks: the gateway would wait for its end
+    monkeypatch.setattr("muniment_api.notifier.READ_SECONDS", 0.05)
     return server
 
 
@@ -68,3 +76,25 @@ def api(services: Services) -> Iterator[TestClient]:
     """A client of a running gateway without a token."""
     with served(services) as client:
         yield client
+
+
+@pytest.fixture(params=["legacy", "auto"])
+def connect(request: pytest.FixtureRequest, services: Services) -> Callable[[], AbstractAsyncContextManager[Client]]:
+    """Opens an MCP client, of the handshake protocol and of the one without sessions; within the test, because it must
+    be closed by the task that opened it."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Client]:
+        async with Client(build_mcp(services), mode=request.param) as client:
+            yield client
+        await services.close()
+
+    return opened
+
+
+@pytest.fixture
+def fleet():
+    """Jobs, leases, dirty paths and events on a fake server, without a gateway."""
+    from job_fleet import Fleet
+
+    return Fleet()

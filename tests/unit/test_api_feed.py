@@ -6,10 +6,12 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import pytest
+from fakeredis import FakeAsyncRedis, FakeRedis, FakeServer
 from starlette.types import Message
 
-from muniment.bus import Replay
+from muniment.bus import Bus, Listener, Replay
 from muniment.events import Event, EventType
+from muniment.redis_client import EVENT_CHANNEL, text_client
 from muniment_api import feed as feeds
 from muniment_api import sse
 from muniment_api.feed import QUEUE_LENGTH, Feed, every_event
@@ -142,16 +144,68 @@ async def test_a_stream_that_ends_leaves_no_reader_behind() -> None:
     assert not feed._readers
 
 
-async def test_an_event_that_cannot_be_read_does_not_end_the_feed(monkeypatch: pytest.MonkeyPatch) -> None:
+class Unexpected(Exception):
+    """An error that nobody has foreseen."""
+
+
+async def test_an_unexpected_error_of_the_subscription_does_not_end_the_feed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(feeds, "FIRST_PAUSE", 0.001)
     listener = FakeListener([event(1)], [event(2)])
-    listener.failure = ValueError("not an event")
+    listener.failure = Unexpected("of a library")
     feed = Feed(listener)
     with feed.reader() as reader:
         running = asyncio.create_task(feed.run())
         assert names(await take(reader, 4)) == ["resync", "1-0", "resync", "2-0"]
         running.cancel()
         await asyncio.wait({running})
+    assert "of a library" in caplog.text
+
+
+async def test_an_event_that_one_reader_cannot_take_is_passed_over_by_it_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def chokes_on_the_second(one: Event) -> bool:
+        if one.id == "2-0":
+            raise Unexpected("of a reader")
+        return True
+
+    feed = Feed(FakeListener([event(1), event(2), event(3)]))
+    called: list[Event | None] = []
+    feed.call(called.append)
+    with feed.reader(chokes_on_the_second) as broken, feed.reader() as whole:
+        running = asyncio.create_task(feed.run())
+        assert names(await take(whole, 4)) == ["resync", "1-0", "2-0", "3-0"]
+        assert names(await take(broken, 3)) == ["resync", "1-0", "3-0"]
+        running.cancel()
+        await asyncio.wait({running})
+    assert names(called)[:4] == ["resync", "1-0", "2-0", "3-0"]
+    assert "of a reader" in caplog.text
+
+
+async def test_a_message_that_is_no_event_is_passed_over_and_the_subscription_stands(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server = FakeServer()
+    told = Bus(text_client(FakeRedis(server=server, decode_responses=True)))
+    listener = Listener("redis://unused")
+    listener._redis = FakeAsyncRedis(server=server, decode_responses=True)
+    feed = Feed(listener)
+    strange = ["", "nonsense", "1-0 {}", '- {"type": "of_a_newer_version"}', f"x-y {event(None).model_dump_json()}"]
+    with feed.reader() as reader:
+        running = asyncio.create_task(feed.run())
+        await asyncio.wait_for(feed.standing.wait(), 5)
+        publisher = FakeRedis(server=server)
+        for message in strange:
+            publisher.publish(EVENT_CHANNEL, message)
+        told.announce(event(None))
+        assert names(await take(reader, 2)) == ["resync", "job_queued"]
+        assert feed.standing.is_set()
+        running.cancel()
+        await asyncio.wait({running})
+    assert caplog.text.count("a message is passed over") == len(strange)
+    await listener.close()
 
 
 async def sent_to(client: Callable[[Message], Awaitable[None]]) -> None:

@@ -40,6 +40,7 @@ class FakeStatus:
 
     def __init__(self, *answers: Callable[[], bool]) -> None:
         self.answers = list(answers)
+        self.only_paused = False
         self.asked = 0
         self.marks = 0
         self.looked = threading.Event()
@@ -53,6 +54,9 @@ class FakeStatus:
         self.looked.set()
         answer = self.answers[0] if len(self.answers) == 1 else self.answers.pop(0)
         return answer()
+
+    def held_up(self, _: Project) -> bool:
+        return self.only_paused
 
 
 def yes() -> bool:
@@ -122,6 +126,38 @@ async def test_progress_is_passed_on_and_ends_nothing(feed: Feed, monkeypatch: p
     assert await asyncio.wait_for(task, 5)
     assert seen == [40, 40, 40]
     assert status.asked == 2
+
+
+async def test_where_only_paused_jobs_are_left_nothing_is_waited_for(feed: Feed) -> None:
+    status = FakeStatus(no)
+    status.only_paused = True
+    assert not await asyncio.wait_for(until_covered(status, feed, ALPHA, 60), 5)
+
+
+async def test_a_wait_ends_when_its_job_is_paused(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "LOOK_AGAIN", 60.0)
+    status = FakeStatus(no)
+    task = asyncio.create_task(until_covered(status, feed, ALPHA, 60))
+    assert await to_thread.run_sync(status.looked.wait, 5)
+    status.only_paused = True
+    feed.tell(event(EventType.INDEX_PAUSED))
+    assert not await asyncio.wait_for(task, 5)
+
+
+async def test_a_job_that_does_not_run_is_no_progress(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "LOOK_AGAIN", 60.0)
+    seen: list[Job] = []
+
+    async def on_progress(job: Job) -> None:
+        seen.append(job)
+
+    status = FakeStatus(no, yes)
+    task = asyncio.create_task(until_covered(status, feed, ALPHA, 60, on_progress))
+    assert await to_thread.run_sync(status.looked.wait, 5)
+    queued = JOB.model_copy(update={"id": "j2", "status": JobStatus.QUEUED, "percent": 0})
+    feed.tell(event(EventType.JOB_QUEUED).model_copy(update={"data": {"job": queued.model_dump(mode="json")}}))
+    assert await asyncio.wait_for(task, 5)
+    assert not seen
 
 
 async def test_after_redis_was_wiped_it_waits_for_what_is_queued_there_now(

@@ -3,8 +3,8 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +19,11 @@ from muniment.queue import utc_now
 from muniment.search import SearchHit, SearchOutcome
 from muniment.settings import Settings
 from muniment_api.deps import Services
-from muniment_api.gateway import INSTRUCTIONS, build_mcp
+from muniment_api.gateway import INSTRUCTIONS
 
 SNAPSHOT = Path(__file__).parent / "snapshots" / "mcp_tools.json"
 RENEW = "MUNIMENT_RENEW_SNAPSHOTS" in os.environ  # read before the fixture that hides MUNIMENT_* from tests
 Connect = Callable[[], AbstractAsyncContextManager[Client]]
-
-
-@pytest.fixture(params=["legacy", "auto"])
-def connect(request: pytest.FixtureRequest, services: Services) -> Connect:
-    """Opens a client of the tools; within the test, because it must be closed by the task that opened it."""
-
-    @asynccontextmanager
-    async def opened() -> AsyncIterator[Client]:
-        async with Client(build_mcp(services), mode=request.param) as client:
-            yield client
-        await services.close()
-
-    return opened
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The live events of the bus for this process: one subscription to Redis, fanned out to bounded queues.
 
 Everything here runs on the event loop. A reader that falls behind loses its queued events and is told to resync: it
-never blocks another one, nor grows memory.
+never blocks another one, nor grows memory. Nothing that one message or one reader does ends the feed.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ QUEUE_LENGTH = 256
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between attempts to subscribe again
 
 log = logging.getLogger(__name__)
+Hearer = Callable[[Event], None]
 
 
 def resync() -> Event:
@@ -61,6 +62,7 @@ class Feed:
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._readers: set[Reader] = set()
+        self._hearers: list[Hearer] = []
         self.standing = asyncio.Event()  # set while the subscription stands
 
     @contextmanager
@@ -73,9 +75,16 @@ class Feed:
         finally:
             self._readers.discard(reader)
 
+    def call(self, hearer: Hearer) -> None:
+        """Calls ``hearer`` with every event from now on, resync included. It must not block."""
+        self._hearers.append(hearer)
+
     def tell(self, event: Event) -> None:
-        for reader in self._readers:
-            reader.offer(event)
+        for hear in (*(reader.offer for reader in self._readers), *self._hearers):
+            try:
+                hear(event)
+            except Exception:  # the boundary: what one of them cannot take must not cost the others anything
+                log.exception("events: %s of %s is passed over by a reader", event.type, event.project_id)
 
     async def run(self) -> None:
         """Subscribes and fans out until cancelled; a Redis that is away is tried again and again."""
@@ -90,8 +99,8 @@ class Feed:
                         self.tell(event)
             except (*REDIS_ERRORS, OSError) as error:
                 log.warning("events: Redis does not answer (%s); trying again in %.1f s", error, pause)
-            except ValueError:  # an event that only a newer version of us understands
-                log.exception("events: a message cannot be read; trying again in %.1f s", pause)
+            except Exception:  # the boundary: nobody else would subscribe again
+                log.exception("events: the subscription broke; trying again in %.1f s", pause)
             finally:
                 self.standing.clear()
             await asyncio.sleep(pause)

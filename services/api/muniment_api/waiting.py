@@ -8,7 +8,7 @@ from anyio import to_thread
 
 from muniment.errors import UnknownJob
 from muniment.events import Event, EventType
-from muniment.jobs import Job
+from muniment.jobs import Job, JobStatus
 from muniment.project import Project
 from muniment.redis_client import REDIS_ERRORS
 from muniment.status import StatusReader
@@ -27,11 +27,12 @@ async def until_covered(
     *,
     quiet: float = 0.0,
 ) -> bool:
-    """Whether all that is queued or dirty now was taken within ``timeout`` seconds.
+    """Whether all that is queued, paused or dirty now was taken within ``timeout`` seconds.
 
-    An edit made just before the call is still with the watcher: it is given ``quiet`` seconds to tell of it.
-    ``on_progress`` gets the project's running job whenever it moved. A Redis that goes away meanwhile counts as "not
-    yet"; one that is away at the start raises.
+    Once nothing but paused jobs is left of it, the answer is False at once: they may stay so for days. An edit made
+    just before the call is still with the watcher: it is given ``quiet`` seconds to tell of it. ``on_progress`` gets
+    the project's running job whenever it moved. A Redis that goes away meanwhile counts as "not yet"; one that is away
+    at the start raises.
     """
     deadline = time.monotonic() + timeout
 
@@ -46,6 +47,8 @@ async def until_covered(
             try:
                 if await to_thread.run_sync(status.covered, project, mark):
                     return True
+                if await to_thread.run_sync(status.held_up, project):
+                    return False
             except UnknownJob:
                 # Redis was wiped and its jobs with it: what is queued there now is what is to be waited for
                 mark = await to_thread.run_sync(status.mark, project)
@@ -59,7 +62,14 @@ async def until_covered(
 async def _something_happens(events: Reader, until: float, on_progress: OnProgress | None) -> None:
     """Returns at the next change of state, or at the time ``until``; reports progress meanwhile."""
     while (event := await events.next(max(0.0, until - time.monotonic()))) is not None:
-        if on_progress is not None and "job" in event.data:
-            await on_progress(Job.model_validate(event.data["job"]))
+        if on_progress is not None and (job := _running(event)) is not None:
+            await on_progress(job)
         if event.type != EventType.INDEX_PROGRESS:
             return
+
+
+def _running(event: Event) -> Job | None:
+    if "job" not in event.data:
+        return None
+    job = Job.model_validate(event.data["job"])
+    return job if job.status == JobStatus.RUNNING else None

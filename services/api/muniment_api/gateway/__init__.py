@@ -24,7 +24,7 @@ per memory, understandable without your conversation, tagged, with its source. D
 
 New repository: init_project with its absolute path on the server. Text that is on no disk of the server: \
 put_file. Index out of step: start_indexing; index_files rebuilds everything and is seldom needed. All return a job id \
-for get_job_status.
+for get_job_status; pause_job and cancel_job stop it, for all who use the project.
 """
 
 

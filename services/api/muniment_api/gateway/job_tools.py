@@ -67,7 +67,7 @@ class JobTools:
         return answer(text.job_text(job), job)
 
     def resume_job(self, job_id: JobId) -> Annotated[CallToolResult, Job]:
-        """Queue a paused job again, before those that wait; it goes on where it was."""
+        """Queue a paused job again, before those that were asked for later. It does what is left."""
         job = self._services.queue.resume(job_id)
         return answer(text.job_text(job), job)
 

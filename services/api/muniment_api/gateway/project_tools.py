@@ -20,6 +20,27 @@ from muniment_api.gateway.parameters import ProjectName
 from muniment_api.gateway.server import ADDS, DELETES, READS, GatewayServer, answer
 
 
+class RisingProgress:
+    """Percentages as the protocol wants them, always higher than before: a job that is resumed, and the one after it,
+    begin at zero again and count as another hundred."""
+
+    def __init__(self) -> None:
+        self._rounds = 0
+        self._last = -1.0
+        self._reached = -1.0
+
+    def next(self, percent: float) -> tuple[float, float] | None:
+        """Progress and total; None when there is nothing higher to tell."""
+        if percent < self._last:
+            self._rounds += 1
+        self._last = percent
+        progress = 100.0 * self._rounds + percent
+        if progress <= self._reached:
+            return None
+        self._reached = progress
+        return progress, 100.0 * (self._rounds + 1)
+
+
 class ProjectTools:
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -78,14 +99,15 @@ class ProjectTools:
             MAX_WAIT
         ),
     ) -> Annotated[CallToolResult, WaitAnswer]:
-        """Wait until all that is queued or changed now is searchable; at the timeout: ready=false and the progress."""
-        reached = -1.0
+        """Wait until all that is queued or changed now is searchable; ready=false when it is not within the timeout.
+
+        A failed job, or a paused one with nothing left beside it, ends the wait at once.
+        """
+        told = RisingProgress()
 
         async def on_progress(job: Job) -> None:
-            nonlocal reached
-            if job.percent > reached:  # the protocol wants it to rise; a second job begins at zero again
-                reached = job.percent
-                await context.report_progress(job.percent, 100.0, text.progress_line(job))
+            if (rise := told.next(job.percent)) is not None:
+                await context.report_progress(*rise, text.progress_line(job))
 
         of = await to_thread.run_sync(self._services.projects.get, project)
         waited = await answers.wait_for_index(self._services, of, timeout, on_progress)

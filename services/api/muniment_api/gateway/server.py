@@ -1,19 +1,41 @@
-"""The SDK's server with our errors: every failure leaves as code, message and remedy, as over REST."""
+"""The SDK's server with our errors: every failure leaves as code, message and remedy, as over REST. Its resources come
+from our stores, and their announcements from our events."""
 
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from anyio import to_thread
+from mcp import MCPError
+from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context, MCPServer
-from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
-from mcp_types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
-from pydantic import BaseModel, ValidationError
+from mcp.server.mcpserver.exceptions import (
+    MCPServerError,
+    ResourceError,
+    ToolError,
+    UnexpectedResourceError,
+    UnexpectedToolError,
+)
+from mcp_types import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    CallToolResult,
+    InputRequiredResult,
+    Resource,
+    SubscriptionsListenRequestParams,
+    TextContent,
+    ToolAnnotations,
+)
+from pydantic import AnyUrl, BaseModel, ValidationError
 
+from muniment import logs
 from muniment.errors import ErrorBody, InternalError, InvalidValue, MunimentError
 from muniment.redis_client import REDIS_ERRORS
 from muniment_api.deps import Services
 from muniment_api.errors import invalid_value
+from muniment_api.gateway.announcements import Announcements
+from muniment_api.gateway.resources import JOB_URI, JSON, PROJECT_URI, Resources
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +64,24 @@ def failure(body: ErrorBody) -> CallToolResult:
 
 class GatewayServer(MCPServer[dict[str, Any]]):
     def __init__(self, services: Services, **options: Any) -> None:
-        super().__init__(**options)
+        announcements = Announcements()
+        super().__init__(subscriptions=announcements, **options)
+        # the SDK's own handler of these would keep the streams to itself: they could not be ended
+        listened = "subscriptions/listen"
+        self._lowlevel_server.add_request_handler(listened, SubscriptionsListenRequestParams, announcements.streams)
+        services.feed.call(announcements.hear)
+        self._announcements = announcements
         self._services = services
+        self._resources = Resources(services)
+        for uri, name, read in (
+            (PROJECT_URI, "project", self._resources.project),
+            (JOB_URI, "job", self._resources.job),
+        ):
+            self.resource(uri, name=name, description=inspect.getdoc(read), mime_type=JSON)(read)
+
+    def end_streams(self) -> None:
+        """Ends the streams of clients that listen, each with its last word."""
+        self._announcements.streams.close()
 
     def offer(self, function: Callable[..., Any], annotations: ToolAnnotations) -> None:
         """Adds a tool: its name, parameters and description are those of the function."""
@@ -53,6 +91,8 @@ class GatewayServer(MCPServer[dict[str, Any]]):
         self, name: str, arguments: dict[str, Any], context: Context[dict[str, Any], Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
         """Unlike the SDK's own: every failure is a result with our error, and no argument is silently ignored."""
+        project = arguments.get("project")
+        logs.note(tool=name, project=project if isinstance(project, str) else None)
         known = self._tool_input_schema(name)
         if known is not None and (strange := sorted(set(arguments) - set(known["properties"]))):
             takes = ", ".join(known["properties"]) or "no arguments"
@@ -60,18 +100,42 @@ class GatewayServer(MCPServer[dict[str, Any]]):
         try:
             return await super().call_tool(name, arguments, context)
         except ToolError as error:
-            return failure(self._body(name, error))
+            return failure(self._ours(error, InvalidValue("tool", name, "no such tool; tools/list names all")).body())
 
-    def _body(self, name: str, error: ToolError) -> ErrorBody:
+    async def list_resources(self) -> list[Resource]:
+        try:
+            return await to_thread.run_sync(self._resources.listed)
+        except REDIS_ERRORS as error:
+            raise _refusal(self._services.connections.unavailable(error)) from error
+
+    async def read_resource(
+        self, uri: AnyUrl | str, context: Context[dict[str, Any], Any] | None = None
+    ) -> Iterable[ReadResourceContents] | InputRequiredResult:
+        """Unlike the SDK's own: every failure is our error."""
+        try:
+            return await super().read_resource(uri, context)
+        except ResourceError as error:
+            unknown = InvalidValue("uri", str(uri), "no such resource; resources/templates/list names all kinds")
+            raise _refusal(self._ours(error, unknown)) from error
+
+    def _ours(self, error: MCPServerError, unknown: MunimentError) -> MunimentError:
+        """What the SDK wrapped, as an error of ours; ``unknown`` when it knows nothing of that name."""
         cause = error.__cause__
         if isinstance(cause, MunimentError):
-            return cause.body()
+            return cause
         if isinstance(cause, REDIS_ERRORS):
-            return self._services.connections.unavailable(cause).body()
-        if isinstance(error, UnexpectedToolError):
-            logger.error("%s failed", name, exc_info=cause)
-            return InternalError("an unexpected error, which is in the log").body()
+            return self._services.connections.unavailable(cause)
+        if isinstance(error, UnexpectedToolError | UnexpectedResourceError):
+            logger.error("%s", error, exc_info=cause)
+            return InternalError("an unexpected error, which is in the log")
         if isinstance(cause, ValidationError):
             first = cause.errors(include_url=False)[0]
-            return invalid_value({**first, "loc": ("body", *first["loc"])}).body()
-        return InvalidValue("tool", name, "no such tool; tools/list names all").body()
+            return invalid_value({**first, "loc": ("body", *first["loc"])})
+        return unknown
+
+
+def _refusal(error: MunimentError) -> MCPError:
+    """For requests whose answer has no place for an error."""
+    body = error.body()
+    code = INVALID_PARAMS if error.http_status < 500 else INTERNAL_ERROR
+    return MCPError(code, f"{body.code}: {body.message} {body.remedy}", {ERROR_META: body.model_dump(mode="json")})

@@ -103,6 +103,8 @@ def wait_text(answer: WaitAnswer) -> str:
         head = f"Ready: everything {told} before the call is indexed."
     elif answer.status.state == IndexState.FAILED:
         head = "Not ready: the job failed."
+    elif answer.status.state == IndexState.PAUSED and answer.status.job is not None:
+        head = f"Not ready: job {answer.status.job.id} is paused; resume_job lets it go on. Search answers meanwhile."
     else:
         head = "Not ready yet: indexing goes on by itself, and search answers meanwhile. Call again to go on waiting."
     return f"{head}\n{status_text(answer.status)}"

@@ -12,8 +12,10 @@ import muniment
 from muniment.errors import MunimentError
 from muniment.redis_client import REDIS_ERRORS
 from muniment_api.deps import Use
+from muniment_api.feed import Feed
 
 PROBE_SECONDS = 3.0
+DEAF = "the subscription to Redis' channel does not stand; it is tried again every few seconds"
 
 router = APIRouter(tags=["health"])
 
@@ -61,9 +63,15 @@ async def readyz(use: Use, response: Response) -> Readiness:
     async with create_task_group() as group:
         for name in probes:
             group.start_soon(ask, name)
+    parts["events"] = _heard(use.feed)
     ready = all(part.ok for part in parts.values())
     response.status_code = 200 if ready else 503
-    return Readiness(ready=ready, parts={name: parts[name] for name in probes})
+    return Readiness(ready=ready, parts={name: parts[name] for name in (*probes, "events")})
+
+
+def _heard(feed: Feed) -> Part:
+    """Without its events a gateway still answers, but its streams, waits and subscriptions would tell nothing."""
+    return Part(ok=True) if feed.standing.is_set() else Part(ok=False, detail=DEAF)
 
 
 def _outcome(probe: Callable[[], object]) -> Part:

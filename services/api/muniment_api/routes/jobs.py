@@ -65,7 +65,7 @@ def pause_job(job_id: JobId, use: Use) -> Job:
     return use.queue.pause(job_id)
 
 
-@router.post("/jobs/{job_id}/resume", summary="Queue a paused job again, before those that wait", responses=REFUSED)
+@router.post("/jobs/{job_id}/resume", summary="Queue a paused job again, in its old place", responses=REFUSED)
 def resume_job(job_id: JobId, use: Use) -> Job:
     return use.queue.resume(job_id)
 
