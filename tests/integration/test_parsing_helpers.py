@@ -91,3 +91,10 @@ def test_helpers_die_with_the_process_that_started_them():
         os.kill(parent.pid, 9)
     gone, alive = psutil.wait_procs(helpers, timeout=10)
     assert (len(gone), alive) == (2, [])
+
+
+def test_what_was_read_ahead_when_a_pool_is_closed_is_not_called_a_death(requests, caplog):
+    wanted = requests(sources(20 * GROUP_FILES))
+    with HelperPool(2, MOST) as pool:
+        next(pool.parse(wanted))
+    assert "died" not in caplog.text

@@ -1,6 +1,7 @@
 """Whatever a file holds, chunking answers in time, loses nothing, and says why it fell back to lines."""
 
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from muniment.chunking import CHUNKER_VERSION, Chunk, chunk_by_lines, chunk_file, grammars
 from muniment.chunking.code import chunk_code
 from muniment.chunking.lines import MAX_CHARS
+from muniment.chunking.parsing import parse
 from muniment.languages import language_of
 
 PYTHON = '''"""Tills."""
@@ -265,3 +267,17 @@ def test_the_text_of_a_header_says_whether_it_is_c(text: str, grammar: str) -> N
 
 def test_the_chunker_has_a_version() -> None:
     assert CHUNKER_VERSION == 2
+
+
+def test_a_text_that_was_parsed_is_let_go_of() -> None:
+    loaded = grammars.load("python")
+    assert loaded is not None
+    source = (PYTHON * 200).encode()
+    tracemalloc.start()
+    try:
+        for _ in range(10):
+            parse(loaded, source, time.process_time)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < len(source)

@@ -32,16 +32,24 @@ def parse(loaded: Loaded, source: bytes, clock: Callable[[], float], seconds: fl
     """The tree of ``source`` (UTF-8), or SLOW or BROKEN."""
     deadline = clock() + seconds
     asked = count()
+    pieces: list[bytearray] = []
+
+    def read(offset: int, _point: object) -> bytes | bytearray:
+        if offset >= len(source):
+            return b""
+        pieces.append(bytearray(source[offset : offset + _READ_BYTES]))
+        return pieces[-1]
 
     def late(_offset: int, _error: bool) -> bool:
         return next(asked) % _CLOCK_EVERY == 0 and clock() > deadline
 
     try:
-        tree = Parser(loaded.language).parse(
-            lambda offset, _: source[offset : offset + _READ_BYTES], progress_callback=late
-        )
+        tree = Parser(loaded.language).parse(read, progress_callback=late)
     except ValueError:  # what a stopped parse raises
         return Unparsed.SLOW
+    finally:
+        for piece in pieces:  # the library never lets go of what it was given: what stays of it is empty
+            piece.clear()
     root = tree.root_node
     if root.has_error and _broken_bytes(root, len(source)) > MAX_BROKEN_SHARE * len(source):
         return Unparsed.BROKEN

@@ -134,6 +134,7 @@ class BatchReader:
 
     def _here(self, requests: Iterable[ReadRequest]) -> Iterator[ParsedFile]:
         for request in requests:
+            self._check()
             yield parse_file(request, self._max_file_bytes)
 
     def _by_helpers(self, pool: HelperPool, requests: Iterable[ReadRequest]) -> Iterator[ParsedFile]:

@@ -21,6 +21,7 @@ from muniment.sqlite import is_damage
 
 log = logging.getLogger(__name__)
 LEXICAL_HEAP_BYTES = 96_000_000
+STOPPED_MERGE_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ def _without_damage(folder: ProjectFolder) -> Iterator[None]:
 
 
 def _close(index: OpenIndex, *, clean: bool) -> None:
-    index.lexical.close()
+    # a pass that has to stop cannot wait for merges: one that is abandoned costs space until the next
+    index.lexical.close(None if clean else STOPPED_MERGE_SECONDS)
     index.manifest.close(clean=clean)
 
 

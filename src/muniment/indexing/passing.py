@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain, repeat
 from pathlib import Path
 
 from muniment.dirty import DirtyPaths
@@ -19,10 +20,13 @@ from muniment.errors import DiskFull
 from muniment.indexing.batches import Batch, BatchLimits, BatchReader
 from muniment.indexing.compacting import compact
 from muniment.indexing.control import Control, Step
+from muniment.indexing.file_log import FileLog
+from muniment.indexing.freeing import give_back_memory
 from muniment.indexing.git_head import head_commit
 from muniment.indexing.mending import mend
 from muniment.indexing.opening import OpenIndex
 from muniment.indexing.progress import ProgressMeter
+from muniment.indexing.running import RunningPlan
 from muniment.indexing.sources import Sources
 from muniment.indexing.vector_stage import VectorStage
 from muniment.jobs import FileFailure, Job, JobKind, Phase, Progress
@@ -49,6 +53,8 @@ from muniment.vectors import VectorStore
 log = logging.getLogger(__name__)
 DIRTY_BATCH = 500
 HELPED_FILES = 400  # from so many files on, starting helpers costs less than they save
+FIRST_FILES = 100  # of a tree that has more, or takes longer to look at, these are indexed ahead of the plan
+FIRST_LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,7 @@ class _Pass:
     def __init__(self, project: Project, job: Job, index: OpenIndex, tools: PassTools, control: Control) -> None:
         self._project, self._job, self._index, self._tools, self._control = project, job, index, tools, control
         self._meter = ProgressMeter(control.report, tools.clock)
+        self._file_log = FileLog()
         known_roots = index.manifest.meta().roots
         labels = {label: str(path) for label, path in root_labels(project.watch_paths).items()}
         self._scanner = Scanner(
@@ -93,11 +100,8 @@ class _Pass:
         )
         self._sources = Sources(self._scanner, PushedFiles(index.folder.pushed))
         self._content_target = index.manifest.content_target(CONTENT_VERSION)
-        self._target = self._content_target  # that of the running plan; what is dirty must not fall behind it
         self._settles = job.request.whole_tree or not index.manifest.meta().incomplete
-        self._reader: BatchReader | None = None  # of the running plan
-        self._expected: set[str] = set()  # paths that the running plan has promised already
-        self._known: dict[str, FileStamp] = {}  # what the running plan was made from, where it still holds
+        self._running = RunningPlan(self._content_target)
         self._vectors = VectorStage(
             index, tools.vectors, tools.embedder, f"{project.id}-{tools.embedder.name}",
             max(1, tools.limits.batch_chunks // 2), control, tools.clock,
@@ -112,6 +116,7 @@ class _Pass:
         self._take_dirty()
         if not self._job.request.only_dirty:
             self._index_scope()
+        give_back_memory()  # what the plan and its batches took would stay for the whole of the second stage
         self._embed_pending()
         self._meter.begin(Phase.FINISH)
         manifest = self._index.manifest
@@ -136,32 +141,56 @@ class _Pass:
         manifest, paths = self._index.manifest, self._job.paths
         began = self._tools.now()
         forced = self._job.kind == JobKind.REINDEX
-        if forced:
-            self._target = manifest.begin_reindex(self._job.id)
-        self._known = known = manifest.stamps_under(paths) if paths else manifest.stamps()
+        target = manifest.begin_reindex(self._job.id) if forced else self._content_target
+        known = manifest.stamps_under(paths) if paths else manifest.stamps()
         self._sources.recall_pushed(known)
         commit = next(filter(None, map(head_commit, self._project.watch_paths)), None)
         found = self._sources.look(paths, recursive=self._job.recursive) if paths else self._sources.walk()
+        if self._begins_early(known):
+            found = self._index_first(found, target)
+            known = manifest.stamps()
         inside = scope(paths, recursive=self._job.recursive)
-        work = self._planned(known, found, self._target, inside, paths or None)
+        work = self._planned(known, found, target, inside, paths or None)
         if self._job.request.whole_tree:
             manifest.expect(work.growth, len(work.to_remove))
             manifest.set_meta(settings_of=self._project.updated_at.isoformat())
         else:
             manifest.set_meta(incomplete=1)  # nobody remembers these paths if the job ends before its work
             manifest.expect_more(work.growth)
-        self._expected = {file.path for file in work.to_read}
         failures = [FileFailure(path=item.path or ".", reason=item.reason) for item in work.failed]
         self._meter.planned(work.unchanged + len(work.to_read), work.unchanged, work.skipped, failures)
         self._control.reached(Step.PLANNED)
         self._meter.begin(Phase.LEXICAL)
-        self._reader = self._reading(known)
-        self._carry_out(work, self._reader, self._batch_limits(), between=self._take_dirty)
-        self._expected, self._known, self._reader = set(), {}, None
-        self._target = self._content_target
+        reader, promised = self._reading(known, target), frozenset(file.path for file in work.to_read)
+        self._running = RunningPlan(target, known, promised, reader)
+        self._carry_out(work, reader, self._batch_limits(), between=self._take_dirty)
+        self._running = RunningPlan(self._content_target)
         if self._job.request.whole_tree:
             manifest.set_meta(scanned_at=began.isoformat(), commit=commit, roots=json.dumps(self._roots()))
             self._warn(scan_warnings(self._scanner.tally, self._sources.pushed_count()))
+
+    def _begins_early(self, known: dict[str, FileStamp]) -> bool:
+        """Whether nothing can be found yet, and nobody was told how much there is."""
+        planned = self._index.manifest.meta().settings_of == self._project.updated_at
+        return self._job.request.whole_tree and not known and not planned and not self._tools.cautious
+
+    def _index_first(self, seen: Iterator[FoundFile | SkippedFile], target: int) -> Iterator[FoundFile | SkippedFile]:
+        """Indexes the first files of a tree that takes long to walk, so that something is found at once. The plan, made
+        of all that is returned, has them like any other, and finds them unchanged."""
+        limits, clock = self._tools.limits, self._tools.clock
+        began = clock()
+        first: list[FoundFile | SkippedFile] = []
+        files: list[FoundFile] = []
+        for item in seen:
+            first.append(item)
+            if isinstance(item, FoundFile):
+                files.append(item)
+            if len(files) >= FIRST_FILES or (files and clock() - began >= FIRST_LOOK_SECONDS):
+                self._index.manifest.expect(len(files), 0)
+                bounds = repeat(BatchLimits(limits.batch_files, limits.batch_chunks, limits.first_batch_seconds))
+                self._write(next(self._reading({}, target).batches(files, bounds)))
+                break
+        return chain(first, seen)
 
     def _planned(
         self,
@@ -185,7 +214,7 @@ class _Pass:
             below,
             in_scope,
         )
-        return plan(
+        work = plan(
             known,
             found,
             left,
@@ -195,16 +224,21 @@ class _Pass:
             unseen=UNSEEN,
             brought_back=BROUGHT_BACK,
         )
+        self._file_log.scanned(found, left, work)
+        return work
 
     def _batch_limits(self) -> Iterator[BatchLimits]:
         limits = self._tools.limits
-        yield BatchLimits(limits.batch_files, limits.batch_chunks, limits.first_batch_seconds)
-        while True:
-            yield BatchLimits(limits.batch_files, limits.batch_chunks, limits.batch_seconds)
+        first = BatchLimits(limits.batch_files, limits.batch_chunks, limits.first_batch_seconds)
+        return chain([first], self._later_limits())
 
-    def _reading(self, known: dict[str, FileStamp]) -> BatchReader:
+    def _later_limits(self) -> Iterator[BatchLimits]:
+        limits = self._tools.limits
+        return repeat(BatchLimits(limits.batch_files, limits.batch_chunks, limits.batch_seconds))
+
+    def _reading(self, known: dict[str, FileStamp], target: int) -> BatchReader:
         most = self._tools.limits.max_file_bytes
-        return BatchReader(most, self._target, known, self._control.check, self._tools.clock)
+        return BatchReader(most, target, known, self._control.check, self._tools.clock)
 
     def _carry_out(
         self,
@@ -222,13 +256,16 @@ class _Pass:
                 most = self._tools.limits.max_file_bytes
                 pool = stack.enter_context(HelperPool(max(1, self._tools.helpers), most, self._tools.rule_cache))
             for batch in reader.batches(work.to_read, limits, pool, begin_here=not self._tools.cautious):
-                self._control.check()
-                self._control.reached(Step.BATCH_READ)
-                self._commit(batch)
+                self._write(batch)
                 between()
 
     def _wants_helpers(self, files: int) -> bool:
         return files > 0 and (self._tools.cautious or (self._tools.helpers > 0 and files >= HELPED_FILES))
+
+    def _write(self, batch: Batch) -> None:
+        self._control.check()
+        self._control.reached(Step.BATCH_READ)
+        self._commit(batch)
 
     def _commit(self, batch: Batch) -> None:
         """First checkpoint. The note of the open batch comes first: after a crash in here its files are read again."""
@@ -245,6 +282,7 @@ class _Pass:
         manifest.commit_batch(rows, batch.removed)
         self._control.reached(Step.MANIFEST_COMMITTED)
         self._meter.batch_done(batch)
+        self._file_log.committed(batch)
 
     def _roots(self) -> dict[str, tuple[int, int]]:
         """The identity of each root; of one that is away, the one that it had."""
@@ -267,40 +305,34 @@ class _Pass:
         """Indexes what the watcher noted, and forgets it after the commit, unless it changed again meanwhile."""
         while waiting := self._peek_dirty():
             self._control.check()
-            known = self._index.manifest.stamps_under(waiting)
-            ahead = self._reader.read_ahead() if self._reader is not None else set()
-            for path in known.keys() & (waiting.keys() | ahead):
+            running, known = self._running, self._index.manifest.stamps_under(waiting)
+            for path in known.keys() & (waiting.keys() | running.read_ahead()):
                 # two writes of one size within one tick of the clock look alike: what was told to be dirty is read
                 known[path] = replace(known[path], size=REREAD)
             touched = scope(waiting)
             work = self._planned(known, self._sources.look(waiting), self._content_target, touched, waiting)
             taken = [file.path for file in work.to_read]
-            if self._reader is not None:
-                self._reader.outrun([*taken, *filter(touched, ahead)])
-            promised = sum(path in self._expected and path not in known for path in taken)
+            running.outrun(taken, touched)
+            promised = sum(path in running.promised and path not in known for path in taken)
             self._index.manifest.expect_more(work.growth - promised)
-            self._meter.also_planned(sum(path not in self._expected for path in taken))
-            for path in (*waiting, *work.to_remove, *taken):
-                # the running plan must not take such a file for the one that it saw: it may come back as it was
-                self._known.pop(path, None)
-            limits = self._tools.limits
-            each = BatchLimits(limits.batch_files, limits.batch_chunks, limits.batch_seconds)
-            self._carry_out(work, self._reading(known), _repeat(each), between=lambda: None)
+            self._meter.also_planned(sum(path not in running.promised for path in taken))
+            running.forget((*waiting, *work.to_remove, *taken))
+            self._carry_out(work, self._reading(known, running.target), self._later_limits(), between=lambda: None)
             if not self._forget_dirty(waiting):
                 return
 
     def _peek_dirty(self) -> dict[str, int]:
         try:
             return self._tools.dirty.peek(self._project.id, DIRTY_BATCH)
-        except REDIS_ERRORS as away:
-            log.warning("dirty paths of %s wait until Redis is back: %s", self._project.id, away)
+        except REDIS_ERRORS as error:
+            log.warning("dirty paths of %s wait until Redis is back: %s", self._project.id, error)
             return {}
 
     def _forget_dirty(self, done: dict[str, int]) -> bool:
         try:
             self._tools.dirty.remove(self._project.id, done)
-        except REDIS_ERRORS as away:
-            log.warning("dirty paths of %s will be looked at again: %s", self._project.id, away)
+        except REDIS_ERRORS as error:
+            log.warning("dirty paths of %s will be looked at again: %s", self._project.id, error)
             return False
         return True
 
@@ -312,13 +344,9 @@ class _Pass:
         self._meter.begin(Phase.VECTORS)
         self._vectors.run(self._vectors_marked)
         self._meter.refused(sorted(self._vectors.refused))
+        self._file_log.refused(self._vectors.refused)
         self._vectors.finish()
 
     def _vectors_marked(self, count: int) -> None:
         self._meter.texts_done(count)
         self._take_dirty()
-
-
-def _repeat(limits: BatchLimits) -> Iterator[BatchLimits]:
-    while True:
-        yield limits

@@ -28,6 +28,7 @@ T = TypeVar("T")
 PATIENCE_SECONDS = 30.0  # then the job gives its slot back and waits
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 5.0
+STOPPABLE_TEXTS = 500  # embedded and upserted before the pass asks again whether it has to stop
 MOST_REFUSED = 20  # texts in a row: then the server refuses not them but the model, or us
 NONE: Vectors = np.zeros((0, 1), np.float32)
 MOST_LOSSES = 5  # of a collection that goes while it is filled: a server that came back without its folder
@@ -135,6 +136,7 @@ class VectorStage:
             if work is None:
                 return marked
             after = batch[-1].slot
+            self.control.check()
             flight = (work[0], pool.submit(self.patiently, work[1]))
 
     def _embed(self, batch: list[PendingSlot]) -> tuple[list[PendingSlot], Callable[[], None]]:
@@ -144,14 +146,28 @@ class VectorStage:
             self.index.manifest.reread(item.chunk_id for item in batch if item.chunk_id not in chunks)
         taken, vectors = self._vectors_of(present, chunks)
         slots, hashes = [item.slot for item in taken], [item.text_hash for item in taken]
-        return taken, lambda: self.store.upsert(self.collection, slots, hashes, vectors)
+        return taken, partial(self._upsert, slots, hashes, vectors)
+
+    def _upsert(self, slots: list[int], hashes: list[bytes], vectors: Vectors) -> None:
+        for start in range(0, len(slots), STOPPABLE_TEXTS):
+            self.control.check()
+            part = slice(start, start + STOPPABLE_TEXTS)
+            self.store.upsert(self.collection, slots[part], hashes[part], vectors[part])
+
+    def _embedded(self, texts: list[str]) -> Vectors:
+        parts = []
+        for start in range(0, len(texts), STOPPABLE_TEXTS):
+            self.control.check()
+            part = texts[start : start + STOPPABLE_TEXTS]
+            parts.append(self.patiently(partial(self.embedder.embed, part)))
+        return np.concatenate(parts) if parts else NONE
 
     def _vectors_of(
         self, items: list[PendingSlot], chunks: Mapping[int, LexicalChunk]
     ) -> tuple[list[PendingSlot], Vectors]:
         """Without the texts that a server refuses although it takes others: they must not keep the others waiting."""
         try:
-            vectors = self.patiently(lambda: self.embedder.embed([chunks[item.chunk_id].text for item in items]))
+            vectors = self._embedded([chunks[item.chunk_id].text for item in items])
         except EmbedderRefused as refusal:
             if len(items) > 1:
                 middle = len(items) // 2

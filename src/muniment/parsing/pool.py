@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from muniment.logs import handed_on
 from muniment.parsing.frames import read_frame, write_frame
 from muniment.parsing.parsed import ParsedFile, ReadRequest
 from muniment.scanning import SkipReason
@@ -95,7 +96,7 @@ class HelperPool:
         answer_seconds: float = ANSWER_SECONDS,
         program: Sequence[str] = PROGRAM,
     ) -> None:
-        self._command = [*program, str(max_file_bytes), str(rule_cache or "")]
+        self._command = [*program, str(max_file_bytes), str(rule_cache or ""), handed_on()]
         self._seconds = answer_seconds
         self._ahead = count * GROUPS_AHEAD
         self._lock = threading.Lock()
@@ -135,6 +136,8 @@ class HelperPool:
         try:
             return self._ask(group)
         except HelperDied as died:
+            if self._closed:
+                return []  # of our own hand, and nobody waits for the answer
             log.warning("a helper died over %d files from %s on: %s", len(group), group[0].file.path, died)
         return [parsed for request in group for parsed in self._alone(request)]
 
