@@ -5,7 +5,6 @@ changed again meanwhile stays.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 
 from muniment.redis_client import DIRTY_SEQUENCE, Argument, Records, dirty_key, dirty_since_key
 
@@ -62,11 +61,6 @@ class DirtyPaths:
 
     def count(self, project_id: str) -> int:
         return int(self._redis.zcard(dirty_key(project_id)))
-
-    def since(self, project_id: str) -> datetime | None:
-        """Since when there is no moment without any (Redis' clock, whole seconds): none waits for longer."""
-        seconds = self._redis.get(dirty_since_key(project_id))
-        return datetime.fromtimestamp(int(seconds), UTC) if seconds else None
 
     def first(self, project_id: str) -> int | None:
         """The sequence of the path that waits longest."""

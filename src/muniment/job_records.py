@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from muniment.errors import InvalidValue, UnknownJob
-from muniment.jobs import TERMINAL, Job, JobPage, JobRequest, JobStatus
+from muniment.jobs import TERMINAL, Job, JobPage, JobRequest, JobStatus, Progress
 from muniment.leases import Leases
 from muniment.redis_client import (
     JOBS,
@@ -30,7 +30,8 @@ PAGE_LIMIT = 200
 READ_AHEAD = 50  # records read in one exchange while a page is filled
 NO_SLOT = "no free slot"
 RESTING = "the wait before the next attempt"
-OTHER_FIELDS = frozenset({"request", "progress", "error", "owner", "crashes"})  # of a record, besides the job's own
+# of a record, besides the job's own
+OTHER_FIELDS = frozenset({"request", "progress", "progress_before", "error", "owner", "crashes", "claimed_at"})
 
 Values = dict[str, str]
 Jobs = list[Job]  # JobRecords.list hides the type
@@ -46,6 +47,18 @@ class _Blocking:
     resting: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """``moving``: what runs and what waits, in the order of their turns."""
+
+    moving: JobIds
+    paused: JobIds
+
+    @property
+    def ids(self) -> JobIds:
+        return [*self.moving, *self.paused]
+
+
 class JobRecords:
     def __init__(self, connections: Connections, leases: Leases) -> None:
         self._redis = connections.records
@@ -54,7 +67,7 @@ class JobRecords:
 
     def get(self, job_id: str) -> Job:
         """Raises UnknownJob."""
-        found = self._read([job_id])
+        found = self.read([job_id])
         if not found:
             raise UnknownJob(job_id)
         return found[0]
@@ -65,22 +78,23 @@ class JobRecords:
 
     def waiting(self, project_id: str) -> Jobs:
         """Those that wait, the next one first: more than one only after some were resumed."""
-        return self._read(self._redis.lrange(waiting_key(project_id), 0, -1))
+        return self.read(self._redis.lrange(waiting_key(project_id), 0, -1))
 
     def paused(self, project_id: str) -> Jobs:
-        return self._read(self._redis.lrange(paused_key(project_id), 0, -1))
+        return self.read(self._redis.lrange(paused_key(project_id), 0, -1))
 
     def stopping(self) -> Jobs:
         """Those that were paused or cancelled while they ran, and whose worker has not let go of the project yet."""
-        return self._read(self._redis.zrange(STOPPING, 0, -1, withscores=False))
+        return self.read(self._redis.zrange(STOPPING, 0, -1, withscores=False))
 
-    def unfinished(self, project_id: str) -> JobIds:
-        """The ids of what waits or runs."""
+    def unfinished(self, project_id: str) -> Unfinished:
+        """The ids of what has not ended, all of the same moment."""
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.lrange(waiting_key(project_id), 0, -1)
             pipe.get(active_key(project_id))
-            waiting, active = pipe.execute()
-        return [*waiting, *([active] if active else [])]
+            pipe.lrange(paused_key(project_id), 0, -1)
+            waiting, active, paused = pipe.execute()
+        return Unfinished([*([active] if active else []), *waiting], paused)
 
     def current(self, project_id: str) -> Job | None:
         """What to show as the project's job: the active one, else the next, else the one paused last, else the last."""
@@ -107,7 +121,7 @@ class JobRecords:
         last: str | None = None
         ids = self._ids(project_id, cursor)
         while part := list(islice(ids, min(READ_AHEAD, limit + 1))):
-            found = {job.id: job for job in self._read(job_id for _, job_id in part)}
+            found = {job.id: job for job in self.read(job_id for _, job_id in part)}
             for score, job_id in part:
                 job = found.get(job_id)
                 if job is None or (statuses and job.status not in statuses):
@@ -134,19 +148,28 @@ class JobRecords:
             for job_id, score in pairs:
                 # equal scores come in reverse order of the id
                 if after is None or (int(score), job_id) < after:
-                    yield int(score), job_id
+                    after = int(score), job_id  # a job that came in front meanwhile shifts the others
+                    yield after
             if len(pairs) < PAGE_LIMIT:
                 return
 
     def crashes(self, job: Job) -> int:
         return int(self._redis.hget(job_key(job.id), "crashes") or 0)
 
+    def progress_before(self, job: Job) -> Progress:
+        """How far the last attempt came that said so, before the one that runs now."""
+        told = self._redis.hget(job_key(job.id), "progress_before")
+        try:
+            return Progress.model_validate_json(told) if told else Progress()
+        except ValidationError:
+            return Progress()
+
     def _first(self, job_ids: Iterable[str | None]) -> Job | None:
-        found = self._read(filter(None, job_ids))
+        found = self.read(filter(None, job_ids))
         return found[0] if found else None
 
-    def _read(self, job_ids: Iterable[str]) -> Jobs:
-        """The known ones of these jobs, in this order: two exchanges with Redis, however many they are."""
+    def read(self, job_ids: Iterable[str]) -> Jobs:
+        """The known ones of these jobs, in this order: at most three exchanges with Redis, however many they are."""
         with self._redis.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
                 pipe.hgetall(job_key(job_id))
@@ -198,6 +221,8 @@ def as_job(values: Values) -> Job | None:
             fields["error"] = json.loads(values["error"])
         if fields.get("status") == JobStatus.COMPLETED:
             fields |= {"percent": 100.0, "eta_seconds": 0.0}
+        elif fields.get("status") != JobStatus.RUNNING:  # what it was when it stopped says nothing about the future
+            fields |= {"rate": None, "eta_seconds": None}
         return Job.model_validate(fields)
     except (ValidationError, ValueError, TypeError) as error:
         log.warning("the record of job %s cannot be read: %s", values.get("id"), error)

@@ -134,8 +134,19 @@ class Job(Progress):
         return JobRequest(kind=self.kind, paths=self.paths, recursive=self.recursive, repair=self.repair)
 
 
-RETRIED = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})  # what may be asked for anew
 STORED = frozenset(MOVES)  # blocked is no state of a record
+
+# what people may have done to a job in a state; the other moves are a worker's
+ASKED: dict[JobStatus, frozenset[str]] = {
+    JobStatus.QUEUED: frozenset({"paused", "cancelled"}),
+    JobStatus.BLOCKED: frozenset({"paused", "cancelled"}),
+    JobStatus.RUNNING: frozenset({"paused", "cancelled"}),
+    JobStatus.PAUSED: frozenset({"resumed", "cancelled"}),
+    JobStatus.COMPLETED: frozenset(),
+    JobStatus.FAILED: frozenset({"retried"}),
+    JobStatus.CANCELLED: frozenset({"retried"}),
+}
+RETRIED = frozenset(status for status, asked in ASKED.items() if "retried" in asked)
 
 
 class JobPage(BaseModel):

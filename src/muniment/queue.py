@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from rq import Queue
+from rq.job import Job as Bell
 from rq.serializers import JSONSerializer
 from rq.worker_registration import clean_worker_registry, get_keys
 
@@ -20,7 +21,7 @@ from muniment.errors import ErrorBody, IllegalMove, UnknownJob
 from muniment.events import Event, EventType
 from muniment.job_records import JobRecords, as_job
 from muniment.jobs import (
-    MOVES,
+    ASKED,
     RETRIED,
     Job,
     JobKind,
@@ -47,6 +48,7 @@ from muniment.queue_scripts import (
 from muniment.redis_client import (
     BELL_CHANNEL,
     EPOCH,
+    JOBS,
     SLOTS,
     WORK,
     Argument,
@@ -89,6 +91,18 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def make_bell(queue: Queue, project_id: str, description: str) -> Bell:
+    """A doorbell that nobody hears yet."""
+    return queue.create_job(
+        TASK,
+        args=(project_id,),
+        timeout=-1,
+        result_ttl=RESULT_SECONDS,
+        failure_ttl=HISTORY_SECONDS,
+        description=description,
+    )
+
+
 class JobQueue(JobRecords):
     def __init__(
         self, connections: Connections, bus: Bus, leases: Leases, clock: Callable[[], datetime] = utc_now
@@ -108,25 +122,30 @@ class JobQueue(JobRecords):
     def request(self, project: Project, request: JobRequest) -> Requested:
         """Writes the record (or widens the one that waits), rings, tells; the answer comes at once."""
         while True:
-            waiting, known = self._last_waiting(project.id)
+            waiting, stored, known = self._last_waiting(project.id)
             wanted = merged(known, request) if known else request
             job_id, record = self._new_record(project.id, project.name, wanted)
-            expected = known.model_dump_json() if known else ""
-            outcome = self._run(REQUEST, project.id, waiting or "", expected, wanted.model_dump_json(), job_id, *record)
+            outcome = self._run(REQUEST, project.id, waiting, stored, wanted.model_dump_json(), job_id, *record)
             if outcome != "changed":
                 break
         joined = outcome == "joined"
-        if joined and waiting is not None:
+        if joined:
             job_id = waiting
         else:
             self._tell(EventType.JOB_QUEUED, self.get(job_id))
         self.ring(project.id, f"{wanted.kind} of {project.name}")
         return Requested(job_id, joined)
 
-    def _last_waiting(self, project_id: str) -> tuple[str | None, JobRequest | None]:
-        waiting = self._redis.lindex(waiting_key(project_id), -1)
-        job = as_job(self._redis.hgetall(job_key(waiting))) if waiting else None
-        return waiting, job.request if job else None
+    def _last_waiting(self, project_id: str) -> tuple[str, str, JobRequest | None]:
+        """The id of the last one that waits, and its request as it is stored (another version's may look otherwise) and
+        as read; of one that cannot be joined the id alone.
+        """
+        waiting = self._redis.lindex(waiting_key(project_id), -1) or ""
+        values = self._redis.hgetall(job_key(waiting)) if waiting else {}
+        job = as_job(values)
+        if job is None or job.status != JobStatus.QUEUED:
+            return waiting, "", None
+        return waiting, values["request"], job.request
 
     def _new_record(self, project_id: str, project: str, request: JobRequest) -> tuple[str, list[Argument]]:
         """A new job's id, and what the scripts want: when it was made in ms, then its fields and values."""
@@ -149,14 +168,7 @@ class JobQueue(JobRecords):
         """
         queue = self._queue(project_id)
         if queue.count == 0:
-            queue.enqueue_call(
-                TASK,
-                args=(project_id,),
-                timeout=-1,
-                result_ttl=RESULT_SECONDS,
-                failure_ttl=HISTORY_SECONDS,
-                description=description,
-            )
+            queue.enqueue_job(make_bell(queue, project_id, description))
         self._redis.publish(BELL_CHANNEL, project_id)
 
     def rings(self, project_id: str) -> int:
@@ -189,15 +201,16 @@ class JobQueue(JobRecords):
         now = self._now().isoformat()
         stand = int(stands_in and not job.request.only_dirty)  # the same again would make the stop a jest
         arguments = (job.project_id, job_id, target, now, HISTORY_SECONDS, stand, standing, *record)
-        self._moved(job_id, target, self._run(STOP, *arguments))
+        stood_in = self._moved(job_id, target.value, self._run(STOP, *arguments))
         job = self.get(job_id)
         self._tell(event, job)
+        self._tell_standing(stood_in)
         return job
 
     def resume(self, job_id: str) -> Job:
-        """Queues a paused job again, before those that wait. Raises UnknownJob and IllegalMove."""
+        """Queues a paused job again, before those that were asked for later. Raises UnknownJob and IllegalMove."""
         job = self.get(job_id)
-        self._moved(job_id, JobStatus.QUEUED, self._run(RESUME, job.project_id, job_id))
+        self._moved(job_id, "resumed", self._run(RESUME, job.project_id, job_id))
         job = self.get(job_id)
         self._tell(EventType.INDEX_RESUMED, job)
         self.ring(job.project_id, f"{job.kind} of {job.project}, resumed")
@@ -207,25 +220,21 @@ class JobQueue(JobRecords):
         """Asks anew for what a failed or cancelled job was to do. Raises UnknownJob and IllegalMove."""
         job = self.get(job_id)
         if job.status not in RETRIED:
-            raise IllegalMove(job_id, job.status, "retried", self._allowed(job.status))
+            raise IllegalMove(job_id, job.status, "retried", ASKED[job.status])
         now = self._now()
         # only id and name go into a record
         project = Project(id=job.project_id, name=job.project, watch_paths=[], created_at=now, updated_at=now)
         return self.request(project, job.request)
 
-    def _moved(self, job_id: str, target: JobStatus, outcome: object) -> None:
-        """Raises UnknownJob and IllegalMove for a move that was refused."""
+    def _moved(self, job_id: str, wanted: str, outcome: object) -> str:
+        """The id of an update that stands in, '' for none. Raises UnknownJob, and IllegalMove for a refused move."""
         assert isinstance(outcome, list)
-        before, moved = outcome
+        before, moved, *stood_in = outcome
         if not before:
             raise UnknownJob(job_id)
         if not moved:
-            raise IllegalMove(job_id, before, target, self._allowed(JobStatus(before)))
-
-    @staticmethod
-    def _allowed(status: JobStatus) -> frozenset[str]:
-        known = MOVES[JobStatus.QUEUED if status == JobStatus.BLOCKED else status]
-        return known | ({"retried"} if status in RETRIED else set())
+            raise IllegalMove(job_id, before, wanted, ASKED[JobStatus(before)])
+        return str(stood_in[0]) if stood_in else ""
 
     def cancel_all(self, project_id: str) -> None:
         """Cancels what waits, runs or is paused for a project."""
@@ -239,7 +248,7 @@ class JobQueue(JobRecords):
         """Jobs that were stopped so long ago, and whose holder has not let go of the project yet."""
         found = self._run(OVERDUE, int(grace_seconds * 1000))
         assert isinstance(found, list)
-        return self._read(found)
+        return self.read(found)
 
     def forget(self, project_id: str) -> bool:
         """Deletes every key of a removed project; only the records of its jobs stay for as long as any history.
@@ -291,8 +300,8 @@ class JobQueue(JobRecords):
         return self._redis.hmget(job_key(job.id), "status", "attempt") == [JobStatus.RUNNING, str(job.attempt)]
 
     def progress(self, job: Job, progress: Progress, estimate: float | None = None) -> None:
-        """Rewrites the counters of a running job and announces them. ``estimate``: of its length in seconds; the first
-        one stays."""
+        """Rewrites the counters of a running job and announces them. ``estimate``: of the attempt's length in seconds;
+        its first one stays."""
         told = "" if estimate is None else round(estimate, 1)
         if not self._run(PROGRESS, job.id, job.attempt, progress.model_dump_json(), told):
             return
@@ -313,20 +322,26 @@ class JobQueue(JobRecords):
         now = self._now()
         standing, record = self._new_record(job.project_id, job.project, JobRequest(kind=JobKind.UPDATE))
         failed = error.model_dump_json() if error else ""
+        # an update that failed would fail again, and again
+        stands_in = int(status == JobStatus.COMPLETED or not job.request.only_dirty)
         outcome = self._run(
             FINISH, job.project_id, job.id, lease.token, status.value, now.isoformat(), progress.model_dump_json(),
-            failed, self._estimate_error(job, now), HISTORY_SECONDS, standing, *record,
+            failed, self._estimate_error(job, now), HISTORY_SECONDS, stands_in, standing, *record,
         )  # fmt: skip
-        if outcome == "lost":
+        assert isinstance(outcome, list)
+        ended, stood_in = outcome
+        if not ended:
             return False
         self._tell(ENDED_EVENT[status], self.get(job.id))
+        self._tell_standing(stood_in)
         return True
 
     def _estimate_error(self, job: Job, now: datetime) -> str:
-        estimate = float(self._redis.hget(job_key(job.id), "estimate_seconds") or 0)
-        if not estimate or job.started_at is None:
+        """Of this attempt: what a job waited for before, paused or put back, nobody has estimated."""
+        estimate, claimed_at = self._redis.hmget(job_key(job.id), "estimate_seconds", "claimed_at")
+        if not estimate or not claimed_at:
             return ""
-        return f"{(now - job.started_at).total_seconds() / estimate - 1:.3f}"
+        return f"{(now - datetime.fromisoformat(claimed_at)).total_seconds() / float(estimate) - 1:.3f}"
 
     def put_back(self, lease: Lease, job: Job, *, tell: bool = True) -> bool:
         """The attempt ended without finishing and does not count: the job is queued again, before all others of its
@@ -354,12 +369,24 @@ class JobQueue(JobRecords):
             self._redis.hincrby(job_key(job_id), "crashes", 1)
 
     def projects_with_work(self) -> list[str]:
-        """Those with a job to run now."""
-        waiting = sorted(self._redis.smembers(WORK))
+        """Those with a job to run now, the one that was asked for first before the others."""
+        known = sorted(self._redis.smembers(WORK))
         with self._redis.pipeline(transaction=False) as pipe:
-            for project_id in waiting:
+            for project_id in known:
                 pipe.exists(rest_key(project_id))
-            return [project_id for project_id, rests in zip(waiting, pipe.execute(), strict=True) if not rests]
+                pipe.get(active_key(project_id))
+                pipe.lindex(waiting_key(project_id), 0)
+            seen = pipe.execute()
+            ready = [
+                (project_id, active or waiting)
+                for project_id, rests, active, waiting in zip(known, seen[::3], seen[1::3], seen[2::3], strict=True)
+                if not rests
+            ]
+            for _, job_id in ready:
+                pipe.zscore(JOBS, job_id or "")
+            since = [score or 0.0 for score in pipe.execute()]
+        order = sorted(range(len(ready)), key=since.__getitem__)
+        return [ready[place][0] for place in order]
 
     def has_work(self, project_id: str) -> bool:
         return self._redis.exists(active_key(project_id), waiting_key(project_id)) > 0
@@ -385,3 +412,7 @@ class JobQueue(JobRecords):
 
     def _tell(self, kind: EventType, job: Job) -> None:
         self._bus.publish(self._event(kind, job))
+
+    def _tell_standing(self, job_id: str) -> None:
+        if job_id:
+            self._tell(EventType.JOB_QUEUED, self.get(job_id))

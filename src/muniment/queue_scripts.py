@@ -57,6 +57,12 @@ local function holds(project, token)
   return redis.call('HGET', lease(project), 'token') == token
 end
 
+-- whether it is this holder's to end: a paused one could be queued again, but not by who ran it
+local function runs(project, id, token)
+  local seen = redis.call('HMGET', record(id), 'status', 'owner')
+  return holds(project, token) and seen[1] == 'running' and seen[2] == token
+end
+
 -- the new record's fields and values begin at ARGV[first]
 local function enqueue(project, id, created, first)
   for index = first, #ARGV, 2 do redis.call('HSET', record(id), ARGV[index], ARGV[index + 1]) end
@@ -66,21 +72,21 @@ local function enqueue(project, id, created, first)
   redis.call('SADD', WORK, project)
 end
 
--- what changed while a job ran must not wait for the next change
+local function has_work(project)
+  return redis.call('EXISTS', active(project), waiting(project)) > 0
+end
+
+-- what is dirty must not wait for the next change; answers the id of the update that takes it, '' for none
 local function stand_in(project, id, created, first)
-  if redis.call('EXISTS', waiting(project)) == 0 and redis.call('ZCARD', dirty(project)) > 0 then
-    enqueue(project, id, created, first)
-  end
+  if has_work(project) or redis.call('ZCARD', dirty(project)) == 0 then return '' end
+  enqueue(project, id, created, first)
+  return id
 end
 
 local function let_go(project, id)
   if redis.call('GET', active(project)) == id then redis.call('DEL', active(project)) end
   redis.call('LREM', waiting(project), 0, id)
   redis.call('LREM', paused(project), 0, id)
-end
-
-local function has_work(project)
-  return redis.call('EXISTS', active(project), waiting(project)) > 0
 end
 """
 
@@ -89,12 +95,14 @@ def _script(body: str) -> str:
     return PRELUDE + body
 
 
-# ARGV project, id of the last one that waits, its request, the wanted request, new id, created ms, record...
+# ARGV project, id of the last one that waits, its request as stored ('': it is not to be joined), the wanted request,
+#      new id, created ms, record...
 REQUEST = _script("""
 local last = redis.call('LINDEX', waiting(ARGV[1]), -1) or ''
 if last ~= ARGV[2] then return 'changed' end
-if last ~= '' and redis.call('HGET', record(last), 'status') == 'queued' then
-  if redis.call('HGET', record(last), 'request') ~= ARGV[3] then return 'changed' end
+if ARGV[3] ~= '' then
+  local seen = redis.call('HMGET', record(last), 'status', 'request')
+  if seen[1] ~= 'queued' or seen[2] ~= ARGV[3] then return 'changed' end
   redis.call('HSET', record(last), 'request', ARGV[4])
   redis.call('SADD', WORK, ARGV[1])
   return 'joined'
@@ -110,10 +118,14 @@ if not holds(project, token) or redis.call('EXISTS', rest(project)) == 1 then re
 local function claim(id)
   if redis.call('HEXISTS', record(id), 'request') == 0 or not move(id, 'running') then return false end
   redis.call('SET', active(project), id)
-  redis.call('HSET', record(id), 'owner', token)
-  redis.call('HDEL', record(id), 'error', 'retry_at')
-  redis.call('HINCRBY', record(id), 'attempt', 1)
+  -- not HINCRBY: over a record that nobody can read the script would end in the middle, at every claim
+  local attempt = (tonumber(redis.call('HGET', record(id), 'attempt')) or 0) + 1
+  redis.call('HSET', record(id), 'owner', token, 'attempt', attempt, 'claimed_at', ARGV[3])
+  local progress = redis.call('HGET', record(id), 'progress')
+  if progress then redis.call('HSET', record(id), 'progress_before', progress) end  -- an attempt begins at nothing
+  redis.call('HDEL', record(id), 'error', 'retry_at', 'estimate_seconds', 'progress')
   redis.call('HSETNX', record(id), 'started_at', ARGV[3])
+  redis.call('ZREM', STOPPING, id)  -- whoever was to let go of it has: this is another's lease
   return true
 end
 local id = redis.call('GET', active(project))
@@ -133,32 +145,32 @@ return ''
 """)
 
 # ARGV project, id, lease token, status, finished at, progress, error, how far the estimate was off,
-#      how long history is kept in s, standing id, created ms, its record...
+#      how long history is kept in s, whether an update of what is dirty stands in for it, standing id, created ms,
+#      its record...
+# Answers whether it ended, and the id of the standing update that was made ('': none).
 FINISH = _script("""
 local project, id = ARGV[1], ARGV[2]
-if not holds(project, ARGV[3]) or redis.call('HGET', record(id), 'owner') ~= ARGV[3] or not move(id, ARGV[4]) then
-  return 'lost'
-end
+if not runs(project, id, ARGV[3]) or not move(id, ARGV[4]) then return {0, ''} end
 redis.call('HSET', record(id), 'finished_at', ARGV[5], 'progress', ARGV[6])
 if ARGV[7] ~= '' then redis.call('HSET', record(id), 'error', ARGV[7]) end
 if ARGV[8] ~= '' then redis.call('HSET', record(id), 'estimate_error', ARGV[8]) end
 redis.call('EXPIRE', record(id), ARGV[9])
 let_go(project, id)
-if ARGV[4] == 'completed' then stand_in(project, ARGV[10], ARGV[11], 12) end
-if has_work(project) then return 'more' end
-redis.call('SREM', WORK, project)
-return 'done'
+local standing = ''
+if ARGV[10] == '1' then standing = stand_in(project, ARGV[11], ARGV[12], 13) end
+if not has_work(project) then redis.call('SREM', WORK, project) end
+return {1, standing}
 """)
 
 # Cancels or pauses. What its holder still does is its own to stop: it looks at its record.
 # ARGV project, id, target, now, how long history is kept in s, whether an update of what is dirty stands in for it,
 #      standing id, created ms, its record...
-# Answers the status that the job had, '' for an unknown one, and whether it moved.
+# Answers the status that the job had, '' for an unknown one, whether it moved, and the id of the update ('': none).
 STOP = _script("""
 local project, id, target = ARGV[1], ARGV[2], ARGV[3]
 local status = redis.call('HGET', record(id), 'status')
-if not status then return {'', 0} end
-if not move(id, target) then return {status, 0} end
+if not status then return {'', 0, ''} end
+if not move(id, target) then return {status, 0, ''} end
 let_go(project, id)
 if target == 'cancelled' then
   redis.call('HSET', record(id), 'finished_at', ARGV[4])
@@ -168,22 +180,30 @@ else
 end
 redis.call('HDEL', record(id), 'retry_at')
 if redis.call('GET', rest(project)) == id then redis.call('DEL', rest(project)) end
-if status == 'running' then
-  redis.call('ZADD', STOPPING, milliseconds(), id)
-  if ARGV[6] == '1' then stand_in(project, ARGV[7], ARGV[8], 9) end
-end
+if status == 'running' then redis.call('ZADD', STOPPING, milliseconds(), id) end
+local standing = ''
+-- of a paused one, what was dirty has its update by now
+if ARGV[6] == '1' and status ~= 'paused' then standing = stand_in(project, ARGV[7], ARGV[8], 9) end
 if not has_work(project) then redis.call('SREM', WORK, project) end
-return {status, 1}
+return {status, 1, standing}
 """)
 
-# ARGV project, id    Before those that wait: it was asked for earlier.
+# ARGV project, id    Those that wait stay in the order in which they were asked for.
 RESUME = _script("""
 local project, id = ARGV[1], ARGV[2]
 local status = redis.call('HGET', record(id), 'status')
 if not status then return {'', 0} end
 if status ~= 'paused' or not move(id, 'queued') then return {status, 0} end
 let_go(project, id)
-redis.call('LPUSH', waiting(project), id)
+local created, later = tonumber(redis.call('ZSCORE', JOBS, id)) or 0, nil
+for _, other in ipairs(redis.call('LRANGE', waiting(project), 0, -1)) do
+  later = later or ((tonumber(redis.call('ZSCORE', JOBS, other)) or 0) >= created and other)
+end
+if later then
+  redis.call('LINSERT', waiting(project), 'BEFORE', later, id)
+else
+  redis.call('RPUSH', waiting(project), id)
+end
 redis.call('SADD', WORK, project)
 return {status, 1}
 """)
@@ -201,8 +221,7 @@ return 1
 # ARGV project, id, lease token    The attempt does not count.
 PUT_BACK = _script("""
 local project, id = ARGV[1], ARGV[2]
-if not holds(project, ARGV[3]) or redis.call('HGET', record(id), 'owner') ~= ARGV[3] then return 0 end
-if not move(id, 'queued') then return 0 end
+if not runs(project, id, ARGV[3]) or not move(id, 'queued') then return 0 end
 redis.call('HINCRBY', record(id), 'attempt', -1)
 return 1
 """)
@@ -210,8 +229,7 @@ return 1
 # ARGV project, id, lease token, error, progress, ms until the next attempt, when that is
 TRY_LATER = _script("""
 local project, id = ARGV[1], ARGV[2]
-if not holds(project, ARGV[3]) or redis.call('HGET', record(id), 'owner') ~= ARGV[3] then return 0 end
-if not move(id, 'queued') then return 0 end
+if not runs(project, id, ARGV[3]) or not move(id, 'queued') then return 0 end
 redis.call('HINCRBY', record(id), 'retries', 1)
 redis.call('HSET', record(id), 'error', ARGV[4], 'progress', ARGV[5], 'retry_at', ARGV[7])
 redis.call('SET', rest(project), id, 'PX', ARGV[6])

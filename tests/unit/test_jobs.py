@@ -2,7 +2,7 @@
 
 import pytest
 
-from muniment.jobs import MOVES, TERMINAL, JobKind, JobRequest, JobStatus, merged
+from muniment.jobs import ASKED, MOVES, RETRIED, TERMINAL, JobKind, JobRequest, JobStatus, merged
 
 
 def test_every_stored_state_has_its_moves_and_blocked_is_none():
@@ -16,6 +16,19 @@ def test_terminal_states_never_change():
 def test_every_state_can_be_left_or_is_terminal_and_can_be_reached():
     reachable = set().union(*MOVES.values()) | {JobStatus.QUEUED}
     assert reachable == set(MOVES)
+
+
+@pytest.mark.parametrize("status", JobStatus)
+def test_people_are_offered_every_stop_that_the_moves_allow_and_no_other(status):
+    stored = JobStatus.QUEUED if status == JobStatus.BLOCKED else status
+    stops = {JobStatus.PAUSED, JobStatus.CANCELLED}
+    assert {stop.value for stop in MOVES[stored] & stops} == ASKED[status] & {stop.value for stop in stops}
+    assert ("resumed" in ASKED[status]) == (status == JobStatus.PAUSED)
+    assert ("retried" in ASKED[status]) == (status in RETRIED)
+
+
+def test_what_did_not_succeed_can_be_retried():
+    assert TERMINAL - {JobStatus.COMPLETED} == RETRIED
 
 
 UPDATE, RECONCILE, REINDEX = JobKind.UPDATE, JobKind.RECONCILE, JobKind.REINDEX

@@ -1,55 +1,12 @@
-"""Job records, leases, dirty paths and events, on a fake server: their logic, not their timing."""
-
-from datetime import UTC, datetime
+"""Jobs that are asked for, claimed and ended, leases and dirty paths, on a fake server: the logic, not the timing."""
 
 import pytest
-from fakeredis import FakeRedis, FakeServer
+from job_fleet import make_project
 
-from muniment.bus import Bus
-from muniment.dirty import DirtyPaths
-from muniment.errors import IllegalMove, InternalError, InvalidValue, UnknownJob
+from muniment.errors import InternalError, UnknownJob
 from muniment.events import EventType
-from muniment.job_history import sweep_history
-from muniment.job_records import NO_SLOT
 from muniment.jobs import JobKind, JobRequest, JobStatus, Progress
-from muniment.leases import Denied, Lease, Leases
-from muniment.project import Project
-from muniment.queue import JobQueue
-from muniment.redis_client import Connections, text_client
-from muniment.testing import ManualClock
-
-NOW = datetime(2025, 1, 1, tzinfo=UTC)
-
-
-def make_project(name="alpha"):
-    return Project(id=f"{name}-abc234", name=name, watch_paths=["/src"], created_at=NOW, updated_at=NOW)
-
-
-class Fleet:
-    """Everything on one fake server."""
-
-    def __init__(self):
-        server = FakeServer()
-        records = text_client(FakeRedis(server=server, decode_responses=True))
-        self.connections = Connections("fake", records, FakeRedis(server=server))
-        self.clock = ManualClock()
-        self.bus = Bus(records)
-        self.leases = Leases(records, seconds=8, max_running=2)
-        self.queue = JobQueue(self.connections, self.bus, self.leases, self.clock)
-        self.dirty = DirtyPaths(records)
-
-    def lease(self, project, owner="worker-1"):
-        lease = self.leases.acquire(project.id, owner)
-        assert isinstance(lease, Lease)
-        return lease
-
-    def events(self, job_id):
-        return [event.type for event in self.bus.job_events(job_id)]
-
-
-@pytest.fixture
-def fleet():
-    return Fleet()
+from muniment.leases import Denied, Lease
 
 
 def test_a_request_is_a_queued_record_with_a_bell(fleet):
@@ -83,23 +40,6 @@ def test_while_one_runs_at_most_one_more_waits(fleet):
     second = fleet.queue.request(project, JobRequest())
     third = fleet.queue.request(project, JobRequest())
     assert first.job_id != second.job_id == third.job_id
-
-
-def test_a_job_behind_a_running_one_is_shown_as_blocked_by_it(fleet):
-    project = make_project()
-    first = fleet.queue.request(project, JobRequest())
-    fleet.queue.claim_next(fleet.lease(project))
-    second = fleet.queue.get(fleet.queue.request(project, JobRequest()).job_id)
-    assert (second.status, second.blocked_by) == (JobStatus.BLOCKED, first.job_id)
-    page = fleet.queue.list(statuses=frozenset({JobStatus.BLOCKED}))
-    assert [job.id for job in page.items] == [second.id]
-
-
-def test_a_job_without_a_free_slot_is_shown_as_blocked(fleet):
-    for name in ("one", "two"):
-        fleet.lease(make_project(name), owner=name)
-    job = fleet.queue.get(fleet.queue.request(make_project("three"), JobRequest()).job_id)
-    assert (job.status, job.blocked_by) == (JobStatus.BLOCKED, NO_SLOT)
 
 
 def test_claiming_runs_the_job_and_finishing_ends_it(fleet):
@@ -141,18 +81,6 @@ def test_a_worker_without_the_lease_claims_and_ends_nothing(fleet):
     assert fleet.queue.claim_next(new).id == job.id
 
 
-def test_a_job_that_was_put_back_comes_first_and_does_not_count_the_attempt(fleet):
-    project = make_project()
-    fleet.queue.request(project, JobRequest())
-    lease = fleet.lease(project)
-    job = fleet.queue.claim_next(lease)
-    fleet.queue.request(project, JobRequest())
-    assert fleet.queue.put_back(lease, job)
-    assert fleet.queue.get(job.id).status == JobStatus.QUEUED
-    again = fleet.queue.claim_next(lease)
-    assert (again.id, again.attempt) == (job.id, 1)
-
-
 def test_an_edit_in_the_instant_a_job_ends_makes_a_standing_update(fleet):
     project = make_project()
     fleet.queue.request(project, JobRequest())
@@ -174,36 +102,6 @@ def test_a_failed_job_carries_its_error_and_what_it_had_done(fleet):
     failed = fleet.queue.get(job.id)
     assert (failed.status, failed.error.code, failed.chunks) == (JobStatus.FAILED, "internal", 3)
     assert fleet.events(job.id)[-1] == EventType.INDEX_FAILED
-
-
-def test_an_unknown_job_is_an_error_that_says_so(fleet):
-    with pytest.raises(UnknownJob, match="nope"):
-        fleet.queue.get("nope")
-
-
-def test_pages_are_newest_first_and_stay_the_same_when_jobs_come_in_front(fleet):
-    ids = []
-    for number in range(5):
-        project = make_project(f"p{number}")
-        fleet.clock.advance(0 if number % 2 else 1)  # equal times too
-        ids.append(fleet.queue.request(project, JobRequest()).job_id)
-    first = fleet.queue.list(limit=2)
-    fleet.clock.advance(1)
-    fleet.queue.request(make_project("newer"), JobRequest())
-    seen, page = list(first.items), first
-    while page.next:
-        page = fleet.queue.list(limit=2, cursor=page.next)
-        seen += page.items
-    assert sorted(job.id for job in seen) == sorted(ids)
-    assert [job.created_at for job in seen] == sorted((job.created_at for job in seen), reverse=True)
-
-
-def test_jobs_are_listed_by_project_and_path(fleet):
-    alpha, beta = make_project("alpha"), make_project("beta")
-    wanted = fleet.queue.request(alpha, JobRequest(kind=JobKind.UPDATE, paths=["lib/a.py"]))
-    fleet.queue.request(beta, JobRequest())
-    assert [job.id for job in fleet.queue.list(project_id=alpha.id).items] == [wanted.job_id]
-    assert [job.id for job in fleet.queue.list(path="lib/").items] == [wanted.job_id]
 
 
 def test_a_project_has_one_lease_at_a_time_and_the_fleet_a_bounded_number(fleet):
@@ -252,11 +150,6 @@ def test_a_new_server_is_unknown_until_it_is_marked(fleet):
     assert fleet.queue.epoch_known()
 
 
-def test_a_cursor_that_no_page_gave_is_refused(fleet):
-    with pytest.raises(InvalidValue, match="nonsense"):
-        fleet.queue.list(cursor="nonsense")
-
-
 def test_joined_requests_leave_one_unanswered_bell(fleet):
     project = make_project()
     for _ in range(5):
@@ -289,80 +182,6 @@ def test_crashes_are_counted_apart_from_attempts(fleet):
     fleet.queue.note_crash("nobody-abc234")
 
 
-def test_an_ended_job_is_kept_for_a_week_and_older_ones_leave_the_list(fleet):
-    project = make_project()
-    fleet.queue.request(project, JobRequest())
-    lease = fleet.lease(project)
-    job = fleet.queue.claim_next(lease)
-    fleet.queue.finish(lease, job, JobStatus.COMPLETED, Progress())
-    assert 0 < fleet.connections.rq.ttl(f"muniment:job:{job.id}") <= 7 * 24 * 3600
-    paused = fleet.queue.pause(fleet.queue.request(project, JobRequest()).job_id)
-    assert sweep_history(fleet.connections.records, fleet.clock.advance(6 * 24 * 3600)) == 0
-    assert sweep_history(fleet.connections.records, fleet.clock.advance(2 * 24 * 3600)) == 2
-    assert [listed.id for listed in fleet.queue.list().items] == [paused.id]
-    assert [listed.id for listed in fleet.queue.list(project_id=project.id).items] == [paused.id]
-
-
-def test_a_queued_job_is_cancelled_and_told(fleet):
-    project = make_project()
-    job_id = fleet.queue.request(project, JobRequest()).job_id
-    job = fleet.queue.cancel(job_id)
-    assert (job.status, job.finished_at) == (JobStatus.CANCELLED, fleet.clock.now)
-    assert fleet.events(job_id) == [EventType.JOB_QUEUED, EventType.INDEX_CANCELLED]
-    assert not fleet.queue.has_work(project.id)
-    assert fleet.queue.projects_with_work() == []
-    assert fleet.queue.claim_next(fleet.lease(project)) is None
-
-
-def test_a_cancelled_pass_sees_it_and_can_end_nothing(fleet):
-    project = make_project()
-    fleet.queue.request(project, JobRequest())
-    lease = fleet.lease(project)
-    job = fleet.queue.claim_next(lease)
-    assert fleet.queue.is_running(job)
-    fleet.queue.cancel(job.id)
-    assert not fleet.queue.is_running(job)
-    fleet.queue.progress(job, Progress(percent=50))
-    assert not fleet.queue.finish(lease, job, JobStatus.COMPLETED, Progress())
-    assert not fleet.queue.put_back(lease, job)
-    assert fleet.queue.get(job.id).status == JobStatus.CANCELLED
-    assert fleet.queue.get(job.id).percent == 0
-
-
-def test_cancelling_the_running_job_leaves_the_one_that_waits(fleet):
-    project = make_project()
-    fleet.queue.request(project, JobRequest())
-    lease = fleet.lease(project)
-    running = fleet.queue.claim_next(lease)
-    waiting = fleet.queue.request(project, JobRequest()).job_id
-    fleet.queue.cancel(running.id)
-    assert fleet.queue.projects_with_work() == [project.id]
-    assert fleet.queue.claim_next(lease).id == waiting
-
-
-def test_what_has_ended_cannot_be_cancelled(fleet):
-    project = make_project()
-    job_id = fleet.queue.request(project, JobRequest()).job_id
-    fleet.queue.cancel(job_id)
-    with pytest.raises(IllegalMove, match="cancelled and cannot become cancelled"):
-        fleet.queue.cancel(job_id)
-    with pytest.raises(UnknownJob):
-        fleet.queue.cancel("0000000000000000")
-
-
-def test_an_attempt_that_was_put_back_and_claimed_again_is_another_one(fleet):
-    project = make_project()
-    fleet.queue.request(project, JobRequest())
-    lease = fleet.lease(project)
-    first = fleet.queue.claim_next(lease)
-    second = fleet.queue.claim_next(lease)
-    assert first.id == second.id
-    assert not fleet.queue.is_running(first)
-    assert fleet.queue.is_running(second)
-    fleet.connections.records.delete(f"muniment:job:{first.id}")
-    assert not fleet.queue.is_running(second)
-
-
 def test_of_a_forgotten_project_only_the_records_of_its_jobs_are_left(fleet):
     project, other = make_project(), make_project("alpha-abc234-x")
     for one in (project, other):
@@ -392,3 +211,50 @@ def test_a_project_is_not_forgotten_while_a_worker_lingers_on_its_queue(fleet):
     assert not fleet.queue.forget(project.id)
     redis.delete("rq:worker:lingers")
     assert fleet.queue.forget(project.id), "a worker that was killed is none"
+
+
+def test_a_request_behind_one_that_nobody_can_read_is_a_job_of_its_own(fleet):
+    project = make_project()
+    broken = fleet.asked(project)
+    fleet.spoil(broken, "request", "{")
+    requested = fleet.queue.request(project, JobRequest())
+    assert not requested.joined
+    assert requested.job_id != broken
+    assert fleet.queue.request(project, JobRequest()).joined
+
+
+def test_a_request_joins_one_that_another_version_wrote(fleet):
+    project = make_project()
+    waiting = fleet.asked(project)
+    fleet.spoil(waiting, "request", '{"kind": "update", "paths": ["a"]}')
+    assert fleet.queue.request(project, JobRequest(kind=JobKind.REINDEX)).job_id == waiting
+    assert fleet.queue.get(waiting).kind == JobKind.REINDEX
+
+
+@pytest.mark.parametrize("field", ["request", "created_at", "retries"])
+def test_a_record_that_nobody_can_read_does_not_stop_those_behind_it(fleet, field):
+    project = make_project()
+    broken = fleet.asked(project)
+    fleet.spoil(broken, field, "{nonsense")
+    good = fleet.asked(project)
+    assert fleet.queue.claim_next(fleet.lease(project)).id == good
+    assert fleet.queue.waiting(project.id) == []
+    assert fleet.queue.projects_with_work() == [project.id]
+
+
+@pytest.mark.parametrize("field", ["attempt", "error", "progress"])
+def test_a_claim_mends_what_it_writes_anyway(fleet, field):
+    project = make_project()
+    broken = fleet.asked(project)
+    fleet.spoil(broken, field, "{nonsense")
+    job = fleet.queue.claim_next(fleet.lease(project))
+    assert (job.id, job.attempt, job.error) == (broken, 1, None)
+
+
+def test_an_update_that_stands_in_is_told_as_any_other_job(fleet):
+    project = make_project()
+    lease, job = fleet.running(project)
+    fleet.dirty.add(project.id, ["late.py"])
+    fleet.queue.finish(lease, job, JobStatus.COMPLETED, Progress())
+    [standing] = fleet.queue.waiting(project.id)
+    assert fleet.events(standing.id) == [EventType.JOB_QUEUED]
