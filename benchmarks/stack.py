@@ -29,10 +29,11 @@ class Stack:
 
 
 @contextmanager
-def running_stack(data: Path, tree: Path) -> Iterator[Stack]:
-    """`muniment up` on a data folder, for projects below ``tree``; ended with the block."""
+def running_stack(data: Path, *trees: Path) -> Iterator[Stack]:
+    """`muniment up` on a data folder, for projects below ``trees``; ended with the block."""
     muniment, where = [sys.executable, "-m", "muniment.cli"], ["--data-dir", str(data)]
-    up = [*muniment, "up", *where, "--port", str(free_port()), "--root", str(tree), "--detach"]
+    roots = [part for tree in trees for part in ("--root", str(tree))]
+    up = [*muniment, "up", *where, "--port", str(free_port()), *roots, "--detach"]
     subprocess.run(up, check=True, stdout=subprocess.DEVNULL)
     try:
         state = json.loads(DataFolder(data).stack_state.read_text())

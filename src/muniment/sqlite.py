@@ -51,6 +51,11 @@ def disk_full_named(path: Path) -> Iterator[None]:
         raise
 
 
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether another connection kept its lock for longer than anyone waits for it."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
 def is_damage(error: sqlite3.Error) -> bool:
     """Whether SQLite says that the file itself is broken: that does not become better by waiting."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}

@@ -31,6 +31,9 @@ class StoreServer:
     def down(self):
         return self._process is None
 
+    def signal(self, number):
+        self._process.send_signal(number)
+
     def kill(self):
         self._process.kill()
         self._process.wait()

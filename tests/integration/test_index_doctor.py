@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pass_process as runner
 import pytest
+from fleet import Fleet
 from index_bench import Interfere
-from test_worker_service import Fleet
 
 from muniment.errors import ChromaUnavailable
 from muniment.indexing import Step, open_index

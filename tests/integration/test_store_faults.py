@@ -13,10 +13,10 @@ from tempfile import TemporaryDirectory
 import index_bench
 import psutil
 import pytest
+from fleet import Fleet
 from index_bench import Bench, Interfere
 from redis import Redis
 from store_server import StoreServer
-from test_worker_service import Fleet
 
 from muniment.errors import DiskFull, MunimentError
 from muniment.events import EventType

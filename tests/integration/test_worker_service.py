@@ -1,117 +1,21 @@
 """The worker service as real processes: serialised per project, side by side between projects, and unkillable."""
 
-import os
 import signal
-import subprocess
-import sys
 from contextlib import closing
-from datetime import UTC, datetime
 
 import psutil
 import pytest
+from fleet import NOW, PATIENT, Fleet, ended
 from redis import Redis
 
-from muniment.bus import Bus
-from muniment.datafolder import DataFolder
-from muniment.dirty import DirtyPaths
 from muniment.events import EventType
 from muniment.indexing import open_index
-from muniment.jobs import JobKind, JobRequest, JobStatus
-from muniment.leases import Lease, Leases
-from muniment.manifest import ManifestReader
-from muniment.projects import ProjectStore
-from muniment.queue import JobQueue, utc_now
-from muniment.redis_client import connect, queue_name
+from muniment.jobs import JobStatus
+from muniment.leases import Lease
+from muniment.queue import utc_now
+from muniment.redis_client import queue_name
 from muniment.sqlite import connect as connect_database
 from muniment.status import StatusReader
-from muniment.testing import render_index
-from muniment.vectors import VectorStore
-
-NOW = datetime(2025, 1, 1, tzinfo=UTC)
-
-
-class Fleet:
-    """Supervisors over one data folder, and the gateway's side of the queue."""
-
-    def __init__(self, tmp_path, redis_url, chroma_url):
-        self.folder = DataFolder(tmp_path / "data")
-        self.tmp_path, self.chroma_url = tmp_path, chroma_url
-        self.connections = connect(redis_url)
-        self.bus = Bus(self.connections.records)
-        self.leases = Leases(self.connections.records, seconds=3, max_running=3)
-        self.queue = JobQueue(self.connections, self.bus, self.leases)
-        self.queue.mark_epoch()
-        self.dirty = DirtyPaths(self.connections.records)
-        self.projects = ProjectStore(self.folder.server_db)
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("MUNIMENT_")},
-            "MUNIMENT_DATA_DIR": str(self.folder.path),
-            "MUNIMENT_REDIS_URL": redis_url,
-            "MUNIMENT_CHROMA_URL": chroma_url,
-            "MUNIMENT_LEASE_SECONDS": "3",
-            "MUNIMENT_BATCH_FILES": "5",
-            "MUNIMENT_ROOTS": str(tmp_path),
-        }
-        self.supervisors = []
-
-    def start(self):
-        with (self.tmp_path / "worker.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "muniment_worker"], env=self.environment, stdout=log, stderr=log
-            )
-        self.supervisors.append(process)
-        return psutil.Process(process.pid)
-
-    def stop(self):
-        family = [child for root in self.supervisors for child in self.family(root.pid)]
-        for process in self.supervisors:
-            process.terminate()
-        for process in self.supervisors:
-            process.wait(timeout=20)
-        _, alive = psutil.wait_procs(family, timeout=5)
-        self.connections.close()
-        assert alive == []
-
-    @staticmethod
-    def family(pid):
-        try:
-            return psutil.Process(pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            return []
-
-    def project(self, name, files):
-        tree = self.tmp_path / name
-        tree.mkdir()
-        for number in range(files):
-            (tree / f"file{number}.py").write_text(f"def {name}_{number}():\n    return {number}\n")
-        project, _ = self.projects.add_or_update(
-            name, watch_paths=[str(tree)], watch_patterns=None, watch_exclude=None, watch=None, now=NOW
-        )
-        return project
-
-    def request(self, project, kind=JobKind.RECONCILE):
-        return self.queue.request(project, JobRequest(kind=kind)).job_id
-
-    def counters(self, project):
-        reader = ManifestReader.open(self.folder.project(project.id).manifest)
-        if reader is None:
-            return None
-        try:
-            return reader.counters()
-        finally:
-            reader.close()
-
-    def in_the_middle(self, project):
-        counters = self.counters(project)
-        return counters is not None and 0 < counters.files_lexical < counters.files_total
-
-    def state(self, project):
-        return render_index(self.folder.project(project.id), VectorStore(self.chroma_url))
-
-    def is_complete(self, project, files):
-        counters = self.counters(project)
-        assert "!" not in self.state(project)
-        return counters.files_lexical == counters.files_vector == counters.files_total == files
 
 
 @pytest.fixture
@@ -121,15 +25,11 @@ def fleet(tmp_path, valkey_url, chroma_url):
     fleet.stop()
 
 
-def ended(fleet, job_id, status=JobStatus.COMPLETED):
-    return lambda: fleet.queue.get(job_id).status == status
-
-
 def test_a_queued_job_runs_to_its_end_and_tells(fleet, until):
     project = fleet.project("alpha", 20)
     fleet.start()
     job_id = fleet.request(project)
-    until(ended(fleet, job_id), 30)
+    until(ended(fleet, job_id), PATIENT)
     assert fleet.is_complete(project, 20)
     told = [event.type for event in fleet.bus.job_events(job_id)]
     assert told == [EventType.JOB_QUEUED, EventType.INDEX_STARTED, EventType.INDEX_COMPLETE]
@@ -141,12 +41,12 @@ def test_two_projects_run_side_by_side_and_one_never_twice(fleet, until):
     fleet.start()
     fleet.start()
     first = fleet.request(alpha)
-    until(lambda: fleet.queue.get(first).status == JobStatus.RUNNING, 30)
+    until(lambda: fleet.queue.get(first).status == JobStatus.RUNNING, PATIENT)
     second, other = fleet.request(alpha), fleet.request(beta)
-    until(lambda: fleet.queue.get(other).status == JobStatus.RUNNING and fleet.in_the_middle(alpha), 30)
+    until(lambda: fleet.queue.get(other).status == JobStatus.RUNNING and fleet.in_the_middle(alpha), PATIENT)
     assert fleet.queue.get(second).blocked_by == first
     for job_id in (first, second, other):
-        until(ended(fleet, job_id), 60)
+        until(ended(fleet, job_id), PATIENT)
     jobs = [fleet.queue.get(job_id) for job_id in (first, second)]
     assert jobs[0].finished_at <= jobs[1].started_at
     assert fleet.is_complete(alpha, 300)
@@ -162,39 +62,14 @@ def test_a_job_waits_while_all_slots_are_taken_and_runs_when_one_is_free(fleet, 
     job_id = fleet.request(project)
     until(lambda: all(fleet.leases.renew(lease) for lease in held) and fleet.queue.get(job_id).blocked_by, 10)
     fleet.leases.release(held[0])
-    until(ended(fleet, job_id), 30)
-
-
-VICTIMS = ["horse", "worker", "supervisor"]
-
-
-@pytest.mark.parametrize("victim", VICTIMS)
-def test_whichever_process_is_killed_the_job_completes_once(fleet, until, victim):
-    project = fleet.project("alpha", 400)
-    supervisor = fleet.start()
-    job_id = fleet.request(project)
-    until(lambda: fleet.in_the_middle(project), 30)
-    worker = supervisor.children()[0]
-    horse = worker.children()[0]
-    before = [worker, horse]
-    {"horse": horse, "worker": worker, "supervisor": supervisor}[victim].kill()
-    doomed = before if victim != "horse" else [horse]
-    _, alive = psutil.wait_procs(doomed, timeout=5)
-    assert alive == []
-    if victim == "supervisor":
-        fleet.start()
-    until(ended(fleet, job_id), 60)
-    assert fleet.queue.get(job_id).attempt == 2
-    assert fleet.is_complete(project, 400)
-    told = [event.type for event in fleet.bus.job_events(job_id)]
-    assert told.count(EventType.INDEX_COMPLETE) == 1
+    until(ended(fleet, job_id), PATIENT)
 
 
 def test_a_worker_that_is_told_to_stop_puts_its_job_back_and_another_goes_on(fleet, until):
     project = fleet.project("alpha", 400)
     supervisor = fleet.start()
     job_id = fleet.request(project)
-    until(lambda: fleet.in_the_middle(project), 30)
+    until(lambda: fleet.in_the_middle(project), PATIENT)
     supervisor.send_signal(signal.SIGTERM)
     supervisor.wait(timeout=10)
     job = fleet.queue.get(job_id)
@@ -202,7 +77,7 @@ def test_a_worker_that_is_told_to_stop_puts_its_job_back_and_another_goes_on(fle
     assert fleet.leases.holder(project.id) is None
     assert fleet.counters(project).files_lexical > 0
     fleet.start()
-    until(ended(fleet, job_id), 60)
+    until(ended(fleet, job_id), PATIENT)
     assert fleet.queue.get(job_id).attempt == 1
     assert fleet.is_complete(project, 400)
 
@@ -211,7 +86,7 @@ def test_a_stopped_worker_revived_after_its_lease_ran_out_writes_nothing_more(fl
     project = fleet.project("alpha", 400)
     supervisor = fleet.start()
     job_id = fleet.request(project)
-    until(lambda: fleet.in_the_middle(project), 30)
+    until(lambda: fleet.in_the_middle(project), PATIENT)
     worker = supervisor.children()[0]
     horse = worker.children()[0]
     for process in (horse, worker, supervisor):
@@ -223,18 +98,18 @@ def test_a_stopped_worker_revived_after_its_lease_ran_out_writes_nothing_more(fl
     for process in (supervisor, worker, horse):
         process.resume()
     horse.wait(timeout=20)
-    until(ended(fleet, job_id), 60)
+    until(ended(fleet, job_id), PATIENT)
     assert fleet.is_complete(project, 400)
 
 
 def test_after_redis_was_wiped_every_project_reconciles(fleet, until):
     project = fleet.project("alpha", 5)
     fleet.start()
-    until(ended(fleet, fleet.request(project)), 30)
+    until(ended(fleet, fleet.request(project)), PATIENT)
     (fleet.tmp_path / "alpha" / "new.py").write_text("def added_meanwhile(): ...\n")
     with Redis.from_url(fleet.connections.url) as redis:
         redis.flushall()
-    until(lambda: fleet.counters(project).files_vector == 6, 30)
+    until(lambda: fleet.counters(project).files_vector == 6, PATIENT)
     assert fleet.is_complete(project, 6)
 
 
@@ -243,7 +118,7 @@ def test_a_lost_bell_is_rung_again(fleet, until):
     job_id = fleet.request(project)
     fleet.connections.rq.delete(f"rq:queue:{queue_name(project.id)}")
     fleet.start()
-    until(ended(fleet, job_id), 30)
+    until(ended(fleet, job_id), PATIENT)
 
 
 def test_a_job_of_a_project_that_is_gone_is_cancelled_and_leaves_nothing(fleet, until):
@@ -251,8 +126,8 @@ def test_a_job_of_a_project_that_is_gone_is_cancelled_and_leaves_nothing(fleet, 
     fleet.projects.remove(project.id, NOW)
     fleet.start()
     job_id = fleet.request(project)
-    until(ended(fleet, job_id, JobStatus.CANCELLED), 30)
-    until(lambda: not fleet.queue.has_work(project.id) and fleet.leases.holder(project.id) is None, 30)
+    until(ended(fleet, job_id, JobStatus.CANCELLED), PATIENT)
+    until(lambda: not fleet.queue.has_work(project.id) and fleet.leases.holder(project.id) is None, PATIENT)
     assert not fleet.folder.project(project.id).path.exists()
 
 
@@ -261,9 +136,9 @@ def test_a_job_that_keeps_killing_its_worker_fails_with_what_to_do(fleet, until)
     project = fleet.project("alpha", 400)
     supervisor = fleet.start()
     job_id = fleet.request(project)
-    until(lambda: fleet.in_the_middle(project), 30)
+    until(lambda: fleet.in_the_middle(project), PATIENT)
     supervisor.children()[0].children()[0].kill()
-    until(ended(fleet, job_id, JobStatus.FAILED), 30)
+    until(ended(fleet, job_id, JobStatus.FAILED), PATIENT)
     assert fleet.queue.get(job_id).error.code == "attempts_exhausted"
 
 
@@ -271,7 +146,7 @@ def test_a_redis_that_refuses_to_write_for_a_while_ends_neither_the_fleet_nor_th
     project = fleet.project("alpha", 400)
     supervisor = fleet.start()
     job_id = fleet.request(project)
-    until(lambda: fleet.in_the_middle(project), 30)
+    until(lambda: fleet.in_the_middle(project), PATIENT)
     log = fleet.tmp_path / "worker.log"
     with Redis.from_url(fleet.connections.url) as redis:
         redis.config_set("min-replicas-to-write", 1)  # as a full disk does: every write is answered with an error
@@ -279,7 +154,7 @@ def test_a_redis_that_refuses_to_write_for_a_while_ends_neither_the_fleet_nor_th
             until(lambda: "Not enough good replicas" in log.read_text() or "NOREPLICAS" in log.read_text(), 20)
         finally:
             redis.config_set("min-replicas-to-write", 0)
-    until(ended(fleet, job_id), 60)
+    until(ended(fleet, job_id), PATIENT)
     assert supervisor.is_running()
     assert supervisor.status() != psutil.STATUS_ZOMBIE
     assert fleet.is_complete(project, 400)
@@ -290,7 +165,7 @@ def test_a_project_whose_folder_is_no_longer_allowed_is_not_read(fleet, until):
     fleet.environment["MUNIMENT_ROOTS"] = str(fleet.tmp_path / "elsewhere")
     fleet.start()
     job_id = fleet.request(project)
-    until(ended(fleet, job_id, JobStatus.FAILED), 30)
+    until(ended(fleet, job_id, JobStatus.FAILED), PATIENT)
     assert fleet.queue.get(job_id).error.code == "path_outside_roots"
     assert fleet.counters(project) is None
 
@@ -299,14 +174,14 @@ def test_a_project_that_was_changed_is_not_called_complete_before_it_was_looked_
     status = StatusReader(fleet.folder, fleet.queue, fleet.dirty, lambda _: 0)
     project = fleet.project("alpha", 3)
     fleet.start()
-    until(ended(fleet, fleet.request(project)), 30)
+    until(ended(fleet, fleet.request(project)), PATIENT)
     assert status.project_status(project).up_to_date
     changed, _ = fleet.projects.add_or_update(
         "alpha", watch_paths=None, watch_patterns=["*.md"], watch_exclude=None, watch=None, now=utc_now()
     )
     assert not status.project_status(changed).up_to_date
     assert status.header(changed).lexical_percent < 100
-    until(ended(fleet, fleet.request(changed)), 30)
+    until(ended(fleet, fleet.request(changed)), PATIENT)
     assert status.project_status(changed).up_to_date
     assert status.header(changed).lexical_percent == 0  # of no file at all, and the header says why
     assert "watch_patterns" in status.header(changed).warnings[0]
@@ -319,13 +194,13 @@ def test_a_project_that_was_changed_is_not_called_complete_before_it_was_looked_
 def test_what_a_reconcile_could_not_reach_is_not_asked_for_again_and_again(fleet, until):
     project = fleet.project("alpha", 3)
     fleet.start()
-    until(ended(fleet, fleet.request(project)), 30)
+    until(ended(fleet, fleet.request(project)), PATIENT)
     until(lambda: fleet.leases.holder(project.id) is None)
     with open_index(fleet.folder.project(project.id), project.id) as index:
         index.manifest.reread([1])
     (fleet.tmp_path / "alpha").rename(fleet.tmp_path / "unmounted")
     last = fleet.request(project)
-    until(ended(fleet, last), 30)
+    until(ended(fleet, last), PATIENT)
     until(lambda: fleet.leases.holder(project.id) is None)
     assert fleet.queue.current(project.id).id == last
 
@@ -333,7 +208,7 @@ def test_what_a_reconcile_could_not_reach_is_not_asked_for_again_and_again(fleet
 def test_an_index_whose_manifest_is_damaged_inside_is_built_anew_by_the_job_that_meets_it(fleet, until):
     project = fleet.project("alpha", 20)
     fleet.start()
-    until(ended(fleet, fleet.request(project)), 30)
+    until(ended(fleet, fleet.request(project)), PATIENT)
     until(lambda: fleet.leases.holder(project.id) is None)
     manifest = fleet.folder.project(project.id).manifest
     with closing(connect_database(manifest)) as db:
@@ -344,5 +219,5 @@ def test_an_index_whose_manifest_is_damaged_inside_is_built_anew_by_the_job_that
         file.seek((page - 1) * size)
         file.write(b"\xde\xad" * (size // 2))
     (fleet.tmp_path / "alpha/file1.py").write_text("def changed(): ...\n")
-    until(ended(fleet, fleet.request(project)), 30)
+    until(ended(fleet, fleet.request(project)), PATIENT)
     assert fleet.is_complete(project, 20)

@@ -22,6 +22,7 @@ from muniment.redis_client import REDIS_ERRORS
 
 log = logging.getLogger(__name__)
 EXIT_LEASE_EXPIRED = 75
+EXIT_STALLED = 76  # the lease ran out because the process stood still, not because Redis was away
 LOOK_SECONDS = 0.25  # between two looks at the job's record: so long a pass that was stopped may go on
 LONG_SECONDS = 10.0  # a pass that runs for longer tells of each quarter of its way
 
@@ -74,24 +75,28 @@ class LeaseKeeper:
             log.warning("lease of %s not released, it runs out by itself: %s", self._lease.project_id, away)
 
     def _keep(self) -> None:
-        while not self._ended.wait(self._leases.seconds / 3):
+        interval = self._leases.seconds / 3
+        while True:
+            slept_from = time.monotonic()
+            if self._ended.wait(interval):
+                return
             asked = time.monotonic()
-            self._end_if_expired(asked)
+            self._end_if_expired(asked, EXIT_STALLED if asked - slept_from > 2 * interval else EXIT_LEASE_EXPIRED)
             try:
                 renewed = self._leases.renew(self._lease)
             except (*REDIS_ERRORS, OSError) as away:
                 log.warning("lease of %s not renewed: %s", self._lease.project_id, away)
-                self._end_if_expired(time.monotonic())  # a server that hangs answers late
+                self._end_if_expired(time.monotonic(), EXIT_LEASE_EXPIRED)  # a server that hangs answers late
                 continue
             if not renewed:
                 self.lost.set()
                 return
             self._deadline = asked + self._leases.seconds
 
-    def _end_if_expired(self, now: float) -> None:
+    def _end_if_expired(self, now: float, status: int) -> None:
         if now >= self._deadline:
             log.error("lease of %s ran out unrenewed: ending", self._lease.project_id)
-            self._expire(EXIT_LEASE_EXPIRED)
+            self._expire(status)
 
 
 class PassControl:
@@ -140,10 +145,10 @@ class PassControl:
             seconds -= LOOK_SECONDS
 
     def report(self, progress: Progress) -> None:
-        if self._pace is not None:
-            self._pace.seen(progress)
         quarters = int(progress.percent // 25)
         try:
+            if self._pace is not None:
+                self._pace.seen(progress)
             self._queue.progress(self._job, progress, self._pace.estimate if self._pace else None)
             if quarters > self._quarters and self._clock() - self._began > LONG_SECONDS:
                 self._queue.milestone(self._job, progress)

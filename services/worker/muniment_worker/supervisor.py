@@ -31,20 +31,23 @@ from muniment_worker.recovery import (
     runnable_projects,
     stop_stuck,
     sweep_leftovers,
+    tidy_bells,
 )
-from muniment_worker.tasks import Desk, open_desk
-from muniment_worker.worker import work_on
+from muniment_worker.tasks import Desk, HorseKeeper, open_desk
+from muniment_worker.worker import TOLD_TO_STOP, work_on
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
 AWAY_SECONDS = 0.5
-DRAIN_SECONDS = 5.0
+DRAIN_SECONDS = 4.0
 FIRST_REST_SECONDS = 0.5
 LONGEST_REST_SECONDS = 30.0
 STUCK_SECONDS = 5.0  # a horse that does not let go of a stopped job for so long is killed
 HISTORY_SECONDS = 24 * 3600.0  # between two sweeps of old jobs; the first one comes at once
 SWEEP_SECONDS = 5.0  # between two looks for what removed projects left behind
+MOST_LINGERING = 8  # workers besides those that may run: after 200 small projects there would be 200 processes
+TIDY_SECONDS = 2.0  # between two looks for bells whose worker is dead
 
 
 class Supervisor:
@@ -54,12 +57,12 @@ class Supervisor:
         self._workers: dict[int, Lease] = {}  # by pid; the lease each was forked with names its owner
         self._resting: dict[str, tuple[int, float]] = {}  # bad ends of workers, and when the next may start
         self._sweeper: int | None = None  # pid of the process that sweeps
-        self._sweep_at = self._history_at = clock()
-        self._stopping = False
+        self._sweep_at = self._history_at = self._tidy_at = clock()
+        self._stopping = self._redis_away = False
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT; then the workers drain, and what does not end in time is killed."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in TOLD_TO_STOP:
             signal.signal(number, lambda _number, _frame: self._stop())
         # before any fork: the horses share their pages
         tasks.embedder(EmbedderChoice.of(self._settings))
@@ -69,7 +72,8 @@ class Supervisor:
             try:
                 self._serve(desk)
             except REDIS_ERRORS as away:
-                log.warning("Redis is away: %s", away)
+                log.log(logging.DEBUG if self._redis_away else logging.WARNING, "Redis is away: %s", away)
+                self._redis_away = True
                 self._reap()
                 time.sleep(AWAY_SECONDS)
             finally:
@@ -85,19 +89,25 @@ class Supervisor:
             bell.subscribe(BELL_CHANNEL)
             while not self._stopping:
                 self.tick(desk)
+                if self._redis_away:
+                    log.info("Redis is back")
+                    self._redis_away = False
                 message = bell.get_message(timeout=TICK_SECONDS)
                 while message is not None and not self._stopping:
                     message = bell.get_message(timeout=0)
 
     def tick(self, desk: Desk) -> None:
         """One look at everything: dead workers, a wiped Redis, projects that nobody works on."""
-        self._reap(desk.leases)
+        self._reap(desk)
         try:
             rebuild_after_loss(desk.queue, self._settings.folder.server_db)
             self._sweep()
         except (MunimentError, OSError, sqlite3.Error) as error:  # the disk is full, say; the next tick tries again
             log.warning("the projects of record cannot be read: %s", error)
         stop_stuck(desk, STUCK_SECONDS)
+        if self._clock() >= self._tidy_at:
+            tidy_bells(desk.connections.rq)
+            self._tidy_at = self._clock() + TIDY_SECONDS
         if self._clock() >= self._history_at:
             sweep_history(desk.connections.records, utc_now())
             self._history_at = self._clock() + HISTORY_SECONDS
@@ -111,8 +121,17 @@ class Supervisor:
             owner = f"{project_id}-{socket.gethostname()}-{secrets.token_hex(4)}"
             lease = desk.leases.acquire(project_id, owner)
             if isinstance(lease, Lease):
-                ring_again(desk.queue, project_id)
                 self._fork(lease)
+        self._dismiss_idle(desk.leases)
+
+    def _dismiss_idle(self, leases: Leases) -> None:
+        """Of the workers that linger only the youngest stay. One that has just begun a job puts it back: it is rung
+        for again."""
+        spare = len(self._workers) - self._settings.max_running - MOST_LINGERING
+        for pid, lease in list(self._workers.items())[: max(0, spare)]:
+            if leases.holder(lease.project_id) is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
 
     def _sweep(self) -> None:
         if self._sweeper is not None or self._clock() < self._sweep_at:
@@ -129,7 +148,8 @@ class Supervisor:
                 lease.project_id,
                 desk.connections.rq,
                 owner=lease.owner,
-                bereaved=lambda: tasks.horse_killed(desk, lease),
+                groom=HorseKeeper(desk, lease),
+                told_to_stop=tasks.stopping.set,
                 linger_seconds=self._settings.linger_seconds,
                 niceness=self._settings.nice,
             )
@@ -141,11 +161,16 @@ class Supervisor:
     def _child(self, name: str, work: Callable[[Desk], None]) -> int:
         """Has a process of its own, which dies with this one, do the work; returns its pid."""
         parent = os.getpid()
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, TOLD_TO_STOP)
         pid = os.fork()
         if pid:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
             return pid
         code = 1
         try:
+            for number in TOLD_TO_STOP:  # our own handler would let it go on as if nothing had been said
+                signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
             if not die_with_parent(parent):
                 watch_parent(parent)
             signal.set_wakeup_fd(-1)
@@ -160,7 +185,8 @@ class Supervisor:
             logging.shutdown()
             os._exit(code)
 
-    def _reap(self, leases: Leases | None = None) -> None:
+    def _reap(self, desk: Desk | None = None) -> None:
+        """Without a desk, Redis being away, the leases of the dead run out by themselves."""
         if self._sweeper is not None and os.waitpid(self._sweeper, os.WNOHANG)[0]:
             self._sweeper = None
         for pid, lease in list(self._workers.items()):
@@ -173,8 +199,11 @@ class Supervisor:
             else:
                 self._rest(lease.project_id)
                 log.warning("worker %d of %s ended with %s", pid, lease.project_id, _described(status))
-            if leases is not None:
-                leases.release_owned(lease.project_id, lease.owner)
+            if desk is not None:
+                groom = HorseKeeper(desk, lease)
+                if os.WIFSIGNALED(status) and groom.holds():
+                    groom.crashed()
+                groom.ended()
 
     def _rest(self, project_id: str) -> None:
         """A project whose worker ended badly waits before its next one, longer each time."""
@@ -183,6 +212,7 @@ class Supervisor:
         self._resting[project_id] = (failures, self._clock() + pause)
 
     def _drain(self) -> None:
+        leases = list(self._workers.values())
         for pid in self._workers:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
@@ -195,6 +225,12 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._reap()
+        with contextlib.suppress(
+            *REDIS_ERRORS
+        ):  # what a killed one did not give back: whoever comes next need not wait
+            desk = open_desk(self._settings)
+            for lease in leases:
+                HorseKeeper(desk, lease).ended()
 
 
 def _described(status: int) -> str:

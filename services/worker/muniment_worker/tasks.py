@@ -3,10 +3,10 @@
 The record is the truth: a bell that finds nothing to claim, or the project held by another, simply returns.
 """
 
+import contextlib
 import errno
 import logging
 import os
-import signal
 import socket
 import sqlite3
 import threading
@@ -14,6 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache
 
+from muniment import logs
 from muniment import settings as settings_module
 from muniment.bus import Bus
 from muniment.datafolder import ProjectFolder
@@ -23,6 +24,7 @@ from muniment.embedding import Embedder
 from muniment.embedding.choice import EmbedderChoice, file_embedder
 from muniment.errors import (
     AttemptsExhausted,
+    DatabaseBusy,
     DiskFull,
     ErrorBody,
     InternalError,
@@ -43,6 +45,7 @@ from muniment.projects import ProjectStore
 from muniment.queue import JobQueue, utc_now
 from muniment.redis_client import REDIS_ERRORS, Connections, connect
 from muniment.settings import Settings
+from muniment.sqlite import BUSY_SECONDS, is_busy
 from muniment.vectors import VectorStore
 from muniment_worker import preflight
 from muniment_worker.control import Interrupted, LeaseKeeper, PassControl, Stopped
@@ -97,7 +100,6 @@ def inherit(lease: Lease) -> None:
 
 def run(project_id: str) -> str:
     """Called by RQ in a work horse; returns what became of the bell, for rq-dashboard."""
-    signal.signal(signal.SIGTERM, lambda _number, _frame: stopping.set())
     desk = open_desk(settings_module.load())
     lease = _take_lease(desk, project_id)
     if isinstance(lease, Denied):
@@ -107,7 +109,10 @@ def run(project_id: str) -> str:
         if job is None:
             return "nothing to do"
         try:
-            outcome = carry_out(desk, lease, job, keeper)
+            with logs.about(project=job.project, project_id=project_id, job=job.id, attempt=job.attempt):
+                log.info("job %s of %s begins: %s", job.id, job.project, job.kind)
+                outcome = carry_out(desk, lease, job, keeper)
+                log.info("job %s of %s: %s", job.id, job.project, outcome)
         except UnknownProject:
             # removed since the bell; its keys came back with the job
             desk.queue.cancel_all(project_id)
@@ -129,7 +134,10 @@ def carry_out(desk: Desk, lease: Lease, job: Job, keeper: LeaseKeeper) -> str:
     """Runs one claimed job to its end, or puts it back. Raises UnknownProject when the project was removed."""
     crashes = desk.queue.crashes(job)
     if crashes >= desk.settings.max_attempts:
-        return _fail(desk, lease, job, AttemptsExhausted(crashes, job.phase, job.last_file or "?").body())
+        before = desk.queue.progress_before(job)
+        exhausted = AttemptsExhausted(crashes, before.phase, before.last_file or "?")
+        log.error("job %s of %s failed: %s", job.id, job.project, exhausted)
+        return _fail(desk, lease, job, exhausted.body(), before)
     desk = replace(desk, tools=replace(desk.tools, cautious=crashes > 0))
     try:
         return _attempt(desk, lease, job, keeper)
@@ -161,11 +169,13 @@ def _attempt(desk: Desk, lease: Lease, job: Job, keeper: LeaseKeeper) -> str:
         progress, incomplete = _index(desk, folder, project, job, control)
     if not desk.queue.finish(lease, job, JobStatus.COMPLETED, progress):
         return "stopped at its end"
-    if incomplete and not job.request.whole_tree:
-        # an earlier pass over the whole tree did not come to its end. After one that did, what is still missing lies
-        # below a folder that cannot be read: asking again at once would never end
+    held_back = any(paused.request.whole_tree for paused in desk.queue.paused(job.project_id))
+    if incomplete and not job.request.whole_tree and not held_back:
+        # an earlier pass over the whole tree did not come to its end; a paused one does when it is resumed. After one
+        # that did, what is still missing lies below a folder that cannot be read: asking at once would never end
         desk.queue.request(project, JobRequest(kind=JobKind.RECONCILE))
-    pace.ended()
+    with contextlib.suppress(*REDIS_ERRORS):  # the job is complete whatever becomes of this
+        pace.ended()
     return "completed"
 
 
@@ -188,20 +198,33 @@ def _index(
         return progress, index.manifest.meta().incomplete
 
 
-def horse_killed(desk: Desk, lease: Lease) -> None:
-    """Called in the RQ worker: notes the crash and lets the next attempt begin at once."""
-    desk.queue.note_crash(lease.project_id)
-    desk.leases.release_owned(lease.project_id, lease.owner)
+@dataclass(frozen=True)
+class HorseKeeper:
+    """The groom of an RQ worker's horses. Later leases have the owner of the one that the worker was forked with."""
+
+    desk: Desk
+    lease: Lease
+
+    def holds(self) -> bool:
+        holder = self.desk.leases.holder(self.lease.project_id)
+        return holder is not None and holder.owner == self.lease.owner
+
+    def crashed(self) -> None:
+        self.desk.queue.note_crash(self.lease.project_id)
+
+    def ended(self) -> None:
+        self.desk.leases.release_owned(self.lease.project_id, self.lease.owner)
 
 
 def _fail_or_retry(desk: Desk, lease: Lease, job: Job, error: Exception) -> str:
     """What is away may come back: the job waits for it, longer each time, and fails after ``retries`` times."""
     body = _as_error(error, desk.settings)
     if not body.retryable or job.retries >= desk.settings.retries:
-        log.error("job %s of %s failed", job.id, job.project, exc_info=error)
+        log.error("job %s of %s failed", job.id, job.project, exc_info=error, extra=logs.fields_of(body))
         return _fail(desk, lease, job, body)
     delay = max(retry_delay(job.retries), getattr(error, "retry_after", None) or 0.0)
-    log.warning("job %s of %s is tried again in %.0f s: %s", job.id, job.project, delay, body.message)
+    told = logs.fields_of(body)
+    log.warning("job %s of %s is tried again in %.0f s: %s", job.id, job.project, delay, body.message, extra=told)
     desk.queue.try_later(lease, job, body, _counters(desk, job), delay)
     return f"tried again in {delay:.0f} s: {body.code}"
 
@@ -211,8 +234,8 @@ def retry_delay(retries: int) -> float:
     return min(FIRST_RETRY_SECONDS * 2.0**retries, LONGEST_RETRY_SECONDS)
 
 
-def _fail(desk: Desk, lease: Lease, job: Job, error: ErrorBody) -> str:
-    counters = _counters(desk, job)
+def _fail(desk: Desk, lease: Lease, job: Job, error: ErrorBody, counters: Progress | None = None) -> str:
+    counters = _counters(desk, job) if counters is None else counters
     if not desk.queue.finish(lease, job, JobStatus.FAILED, counters, error):
         return f"failed: {error.code}; its record is gone"  # Redis was wiped: every project is reconciled anyway
     return f"failed: {error.code}"
@@ -233,4 +256,6 @@ def _as_error(error: Exception, settings: Settings) -> ErrorBody:
     full = isinstance(error, OSError) and error.errno == errno.ENOSPC
     if full or (isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL):
         return DiskFull(str(settings.data_dir)).body()
+    if isinstance(error, sqlite3.Error) and is_busy(error):
+        return DatabaseBusy(str(settings.data_dir), BUSY_SECONDS).body()
     return InternalError(f"{type(error).__name__}: {error}").body()

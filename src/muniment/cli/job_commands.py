@@ -86,7 +86,7 @@ def pause_job(job_id: JobId, as_json: AsJson = False, data_dir: DataDir = None, 
 
 @jobs.command("resume")
 def resume_job(job_id: JobId, as_json: AsJson = False, data_dir: DataDir = None, url: Url = None) -> None:
-    """Queue a paused job again, before those that wait; it goes on where it was."""
+    """Queue a paused job again, before those asked for later; it goes on where it was."""
     with connect(data_dir, url) as gateway:
         answer = gateway.post(job_path(job_id, "/resume"), {})
     _tell(answer, f"`muniment jobs watch {job_id}` follows it.", as_json=as_json)
