@@ -210,7 +210,7 @@ def test_the_warning_is_on_the_command_line(
 def test_the_warning_is_on_the_page(services: Services, project_id: str) -> None:
     project = services.projects.get(project_id)
     status = services.status.project_status(project).model_copy(update={"job": None})
-    view = project_view(project, status.model_copy(update={"state": "idle"}))
+    view = project_view(project, status.model_copy(update={"state": "idle"}), project.updated_at)
     assert (view.tone, view.badge) == (Tone.WARN, "Nothing indexed")
     assert view.problem == WARNING.partition(" Remedy: ")[0]
     assert view.remedy == "change that rule."
