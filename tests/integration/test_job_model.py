@@ -21,7 +21,7 @@ from muniment.redis_client import SLOTS, lease_key, rest_key
 
 # the same examples every time: what only chance finds is for a campaign by hand, not for a build
 BOUNDED = settings(
-    max_examples=60,
+    max_examples=40,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,

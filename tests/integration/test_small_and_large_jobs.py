@@ -13,9 +13,9 @@ from muniment.intake import Intake, ProjectRequest
 from muniment.job_records import NO_SLOT
 from muniment.jobs import JobStatus, Phase
 
-LARGE = 15_000
+LARGE = 4_000
 TEXTS = 150  # distinct ones: a text is embedded once, so the large tree is a matter of seconds
-BATCH = 140  # files in a checkpoint: less than a hundredth of the large tree
+BATCH = 35  # files in a checkpoint: less than a hundredth of the large tree
 ANSWERED_SECONDS = 1.0
 RUNNING_SECONDS = 10.0  # 1 by promise, on a machine that does nothing else
 
@@ -104,7 +104,7 @@ def at_work(fleet, project):
 
 
 def test_three_run_at_once_and_a_fourth_waits_until_one_of_them_makes_way(fleet, until):
-    large = [fleet.project(name, 1500) for name in ("alpha", "beta", "gamma")]
+    large = [fleet.project(name, 600) for name in ("alpha", "beta", "gamma")]
     small = fleet.project("small", 3)
     fleet.environment["MUNIMENT_BATCH_FILES"] = "5"
     fleet.environment["MUNIMENT_LEASE_SECONDS"] = "120"
