@@ -172,7 +172,8 @@ def test_coverage_is_read_again_once_when_a_job_has_ended(live: Page, gateway, r
     lease, job = gateway.begin(_requested(gateway, alpha))
     expect(shown.locator(".badge")).to_have_text("Indexing…")
     gateway.dirty.add(alpha.id, ["leases.py", "notes.md"])
-    gateway.queue.finish(lease, job, JobStatus.CANCELLED, reading(1, 3))
+    gateway.queue.cancel(job.id, stands_in=False)
+    gateway.leases.release(lease)
     expect(shown.locator("[data-text=pending]")).to_have_text("2")
     expect(shown.locator(".badge")).to_have_text("Behind")
     assert [url.removeprefix(gateway.url) for url in asked] == [f"/api/v1/projects/{alpha.id}/status"]

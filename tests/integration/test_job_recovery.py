@@ -278,6 +278,8 @@ def test_a_worker_that_is_told_to_stop_puts_its_job_back_in_any_phase(fleet, unt
     if phase == Phase.SCAN:
         files, fleet.environment["MUNIMENT_BATCH_FILES"] = 3000, "500"
         del fleet.environment["MUNIMENT_BATCH_CHUNKS"]
+    if phase == Phase.VECTORS:
+        files, fleet.environment["MUNIMENT_BATCH_CHUNKS"] = 5 * FILES, "10"  # many rounds: it must not end meanwhile
     project = fleet.project("alpha", files)
     supervisor = fleet.start()
     job_id = fleet.request(project)
