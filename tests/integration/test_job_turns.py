@@ -1,6 +1,5 @@
 """Garbage in Redis, several supervisors, many projects: whatever comes between, each job has its turn."""
 
-import json
 import time
 
 import pytest
@@ -24,9 +23,6 @@ def fleet(tmp_path, valkey_url, chroma_url):
 
 MALFORMED = {
     "request that is no JSON": ("request", "{"),
-    "request of another kind": ("request", json.dumps({"kind": "dance"})),
-    "progress that is no JSON": ("progress", "]"),
-    "attempt that is no number": ("attempt", "many"),
     "no time": ("created_at", "yesterday"),
 }
 

@@ -1,6 +1,5 @@
 """The worker service as real processes: serialised per project, side by side between projects, and unkillable."""
 
-import signal
 from contextlib import closing
 
 import psutil
@@ -63,23 +62,6 @@ def test_a_job_waits_while_all_slots_are_taken_and_runs_when_one_is_free(fleet, 
     until(lambda: all(fleet.leases.renew(lease) for lease in held) and fleet.queue.get(job_id).blocked_by, 10)
     fleet.leases.release(held[0])
     until(ended(fleet, job_id), PATIENT)
-
-
-def test_a_worker_that_is_told_to_stop_puts_its_job_back_and_another_goes_on(fleet, until):
-    project = fleet.project("alpha", 400)
-    supervisor = fleet.start()
-    job_id = fleet.request(project)
-    until(lambda: fleet.in_the_middle(project), PATIENT)
-    supervisor.send_signal(signal.SIGTERM)
-    supervisor.wait(timeout=10)
-    job = fleet.queue.get(job_id)
-    assert (job.status, job.attempt) == (JobStatus.QUEUED, 0)
-    assert fleet.leases.holder(project.id) is None
-    assert fleet.counters(project).files_lexical > 0
-    fleet.start()
-    until(ended(fleet, job_id), PATIENT)
-    assert fleet.queue.get(job_id).attempt == 1
-    assert fleet.is_complete(project, 400)
 
 
 def test_a_stopped_worker_revived_after_its_lease_ran_out_writes_nothing_more(fleet, until):
