@@ -18,6 +18,7 @@ from muniment.jobs import JobStatus
 from muniment.project import Project
 
 Until = Callable[..., Any]
+pytestmark = pytest.mark.endurance
 AGENTS = ("claude", "gemini", "codex")
 FILES = 400
 ANSWERED_SECONDS = 40.0  # every tool once, by three agents at a time, on a busy machine

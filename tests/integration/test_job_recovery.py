@@ -19,6 +19,7 @@ from muniment.jobs import JobStatus, Phase
 from muniment.projects import ProjectStore
 from muniment.stack.children import chroma_child, valkey_child
 
+pytestmark = pytest.mark.endurance
 FILES = 400
 TAKEN_UP_SECONDS = 30.0  # 10 by promise, on a machine that does nothing else
 DRAINED_SECONDS = 5.0

@@ -8,6 +8,7 @@ from fleet import PATIENT, Fleet, attempts, ended, has_ended_well, let_go, waits
 from muniment.jobs import Phase
 from muniment.redis_client import WORK, job_key, queue_name, waiting_key
 
+pytestmark = pytest.mark.endurance
 FILES = 400
 
 

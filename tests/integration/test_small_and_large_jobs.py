@@ -13,6 +13,7 @@ from muniment.intake import Intake, ProjectRequest
 from muniment.job_records import NO_SLOT
 from muniment.jobs import JobStatus, Phase
 
+pytestmark = pytest.mark.endurance
 LARGE = 4_000
 TEXTS = 150  # distinct ones: a text is embedded once, so the large tree is a matter of seconds
 BATCH = 35  # files in a checkpoint: less than a hundredth of the large tree
