@@ -153,6 +153,10 @@ async def stops(server: Server, name: str, job_id: str, rounds: int) -> list[lis
     return [[what, *shown(seconds)] for what, seconds in named.items()]
 
 
+def others_are_done(queues: dict[str, Any]) -> bool:
+    return all(queue["project"] == "one" or not (queue["depth"] or queue["holder"]) for queue in queues["items"])
+
+
 def victims(stack: Stack, kind: str) -> list[psutil.Process]:
     """The supervisor, the RQ worker below it, and its horse, or one of them; the first project's."""
     supervisor = next(one for one in stack.process.children() if "muniment_worker" in " ".join(one.cmdline()))
@@ -215,6 +219,7 @@ async def measure(stack: Stack, tree: Path, folder: Path, rounds: int, tiny: int
     print_table(["while three large passes run", "p50 / p95 / p99"], rows)
     for name in ("two", "three"):
         await server.post(f"/jobs/{large[name]}/cancel", confirm=True)
+    await until(lambda: server.get("/queues"), others_are_done)  # they hold the slots that a resumed job needs
     print_table(head, await stops(server, "one", large["one"], rounds))
     print_table(head, await recovery(server, "one", max(3, rounds // 3)))
     await server.http.aclose()

@@ -15,17 +15,17 @@ def vector(seed: int) -> Vectors:
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 99), st.integers(0, 5)), max_size=300))
 def test_any_puts_and_drops_leave_what_a_dictionary_would_hold(steps: list[tuple[bool, int, int]]) -> None:
-    matrix, truth = VectorMatrix(8), dict[str, Vectors]()
+    matrix, truth = VectorMatrix(8), dict[int, Vectors]()
     for number in range(80):  # past the first allocation
-        matrix.put(str(number), vector(number))
-        truth[str(number)] = vector(number)
+        matrix.put(number, vector(number))
+        truth[number] = vector(number)
     for put, number, variant in steps:
         if put:
-            matrix.put(str(number), vector(number + 1000 * variant))
-            truth[str(number)] = vector(number + 1000 * variant)
+            matrix.put(number, vector(number + 1000 * variant))
+            truth[number] = vector(number + 1000 * variant)
         else:
-            matrix.drop(str(number))
-            truth.pop(str(number), None)
+            matrix.drop(number)
+            truth.pop(number, None)
     query = vector(-1 % 2**32)
     expected = {memory_id: max(0.0, float(each @ query)) for memory_id, each in truth.items()}
     found = matrix.nearest(query, 200)
@@ -37,9 +37,9 @@ def test_any_puts_and_drops_leave_what_a_dictionary_would_hold(steps: list[tuple
 def test_the_nearest_are_taken_among_the_allowed() -> None:
     matrix = VectorMatrix(8)
     for number in range(200):
-        matrix.put(str(number), vector(number))
-    allowed = [str(number) for number in range(0, 200, 3)]
-    found = matrix.nearest(vector(0), 5, among=[*allowed, "unknown"], min_score=0.1)
+        matrix.put(number, vector(number))
+    allowed = range(0, 200, 3)
+    found = matrix.nearest(vector(0), 5, among=[*allowed, 12345], min_score=0.1)
     everything = [(memory_id, score) for memory_id, score in matrix.nearest(vector(0), 200) if memory_id in allowed]
     assert found == everything[:5]
     assert matrix.nearest(vector(0), 5, among=[]) == []
@@ -47,3 +47,22 @@ def test_the_nearest_are_taken_among_the_allowed() -> None:
 
 def test_an_empty_matrix_has_nothing_near() -> None:
     assert VectorMatrix(8).nearest(vector(0), 5) == []
+
+
+def test_what_is_hidden_is_found_only_by_those_who_name_it() -> None:
+    matrix = VectorMatrix(8)
+    for number in range(100):
+        matrix.put(number, vector(number), hidden=number % 2 == 0)
+    assert {number % 2 for number, _ in matrix.nearest(vector(0), 100)} == {1}
+    assert [number for number, _ in matrix.nearest(vector(0), 1, among=[0, 1])] == [0]
+    matrix.drop(1)  # the hidden state moves with the row that fills the gap
+    assert {number % 2 for number, _ in matrix.nearest(vector(0), 100)} == {1}
+    matrix.put(0, vector(0))
+    assert matrix.nearest(vector(0), 1)[0][0] == 0
+
+
+def test_the_scores_of_named_ones_leave_out_the_unknown() -> None:
+    matrix = VectorMatrix(8)
+    matrix.put(7, vector(7))
+    assert matrix.scores(vector(7), [3, 7]) == [(7, pytest.approx(1.0))]
+    assert matrix.scores(vector(7), []) == []

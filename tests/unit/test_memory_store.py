@@ -69,6 +69,9 @@ def test_a_stored_memory_is_found_with_everything_that_was_said(store: MemorySto
         "source": "docs/a.md",
         "created_at": clock.now,
         "updated_at": clock.now,
+        "superseded_by": None,
+        "anchor": None,
+        "code": None,
         "score": 1.0,
     }
     assert hit.created_at.utcoffset() == timedelta(0)

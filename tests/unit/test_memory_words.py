@@ -15,7 +15,7 @@ class Planned:
     """Gives each text the cosine to every query that the test has planned for it."""
 
     name = "planned"
-    dimensions = 8
+    dimensions = 128
 
     def __init__(self, cosines: dict[str, float]) -> None:
         self.cosines = cosines
@@ -52,6 +52,27 @@ def test_an_exact_identifier_lifts_the_memory_that_has_it(tmp_path: Path) -> Non
     cosines = {"payments fail at night": 0.50, "see ORD-1234 in the archive": 0.42}
     assert order(tmp_path, "what was ord-1234 about", cosines)[0] == "see ORD-1234 in the archive"
     assert lift("ORD-1234", "ORD-12345") <= TIE
+
+
+def test_an_identifier_brings_in_a_memory_that_a_hundred_others_are_nearer_than(tmp_path: Path) -> None:
+    cosines = {f"payments fail at night {number}": 0.50 for number in range(100)}
+    cosines |= {"see ORD-1234 in the archive": 0.45, "see ORD-9876 in the archive": 0.45}
+    assert order(tmp_path, "what was ord-1234 about", cosines)[0] == "see ORD-1234 in the archive"
+
+
+def test_an_update_is_found_by_the_identifiers_of_its_new_text_alone(tmp_path: Path) -> None:
+    cosines = {f"payments fail at night {number}": 0.50 for number in range(100)}
+    cosines |= {"see ORD-1234 in the archive": 0.45, "see ORD-9876 in the archive": 0.45}
+    planned = Planned(cosines)
+    clock = ManualClock()
+    project = Project(id="alpha-222222", name="alpha", watch_paths=["/src"], created_at=clock(), updated_at=clock())
+    store = MemoryStore(tmp_path / "memories.sqlite", planned, clock)
+    for text in list(cosines)[:-2]:
+        store.store(project, text)
+    changed = store.store(project, "see ORD-1234 in the archive").id
+    store.update(project.id, changed, content="see ORD-9876 in the archive")
+    assert store.search(project.id, "what was ORD-9876 about", limit=1)[0].id == changed
+    assert store.search(project.id, "what was ORD-1234 about", limit=1)[0].id != changed
 
 
 def test_of_equal_memories_the_latest_comes_first(tmp_path: Path) -> None:

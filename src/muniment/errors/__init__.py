@@ -57,6 +57,7 @@ from muniment.errors.refused import (
     IllegalMove,
     InvalidProjectName,
     InvalidValue,
+    MemorySuperseded,
     PathNotAbsolute,
     PathNotAFolder,
     PathNotFound,
@@ -67,6 +68,7 @@ from muniment.errors.refused import (
 )
 from muniment.errors.stopped import (
     AttemptsExhausted,
+    DataTooNew,
     DiskFull,
     LeaseLost,
     LexicalIndexDamaged,
@@ -81,6 +83,7 @@ __all__ = [
     "ChromaUnavailable",
     "ConfirmationRequired",
     "DataFolderInUse",
+    "DataTooNew",
     "DatabaseBusy",
     "DiskFull",
     "EmbedderRefused",
@@ -97,6 +100,7 @@ __all__ = [
     "LeaseLost",
     "LexicalIndexDamaged",
     "ManifestDamaged",
+    "MemorySuperseded",
     "ModelGone",
     "ModelUnavailable",
     "MunimentError",

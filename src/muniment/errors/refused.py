@@ -141,3 +141,13 @@ class ReceiverRefused(MunimentError):
 
     def __init__(self, field: str, url: str, reason: str) -> None:
         super().__init__(field=field, url=url, reason=reason.rstrip("."))
+
+
+class MemorySuperseded(MunimentError):
+    code = "memory_superseded"
+    http_status = 409
+    message = "Memory {memory_id} was superseded by {superseded_by} already."
+    remedy = "Supersede {superseded_by} instead, or update it with update_memory."
+
+    def __init__(self, memory_id: str, superseded_by: str) -> None:
+        super().__init__(memory_id=memory_id, superseded_by=superseded_by)

@@ -64,3 +64,13 @@ class DiskFull(MunimentError):
 
     def __init__(self, path: str) -> None:
         super().__init__(path=path)
+
+
+class DataTooNew(MunimentError):
+    code = "data_too_new"
+    http_status = 500
+    message = "{file} was written by a later version of Muniment (format {found}; this one knows {known})."
+    remedy = "Start the version that wrote it, or restore a backup from before the upgrade."
+
+    def __init__(self, file: str, found: int, known: int) -> None:
+        super().__init__(file=file, found=found, known=known)

@@ -1,6 +1,33 @@
 """What the agents of a team decided and learned, kept for all of them and found by meaning."""
 
-from muniment.memory.model import Memory, MemoryHit, SimilarMemory, Stored
-from muniment.memory.store import MemoryStore
+from muniment.memory.model import (
+    Anchor,
+    CodeState,
+    Draft,
+    Memory,
+    MemoryHit,
+    SimilarMemory,
+    StaleMemory,
+    Stored,
+    Topic,
+)
+from muniment.memory.store import MAX_LIMIT, MemoryStore
+from muniment.memory.transfer import Imported, Record, export_line, read_lines
 
-__all__ = ["Memory", "MemoryHit", "MemoryStore", "SimilarMemory", "Stored"]
+__all__ = [
+    "MAX_LIMIT",
+    "Anchor",
+    "CodeState",
+    "Draft",
+    "Imported",
+    "Memory",
+    "MemoryHit",
+    "MemoryStore",
+    "Record",
+    "SimilarMemory",
+    "StaleMemory",
+    "Stored",
+    "Topic",
+    "export_line",
+    "read_lines",
+]

@@ -1,10 +1,11 @@
 """The shapes of a memory and the rules for what may become one. Pure."""
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from enum import StrEnum
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from muniment.errors import InvalidValue
 
@@ -12,6 +13,26 @@ MAX_CONTENT = 20_000  # characters
 MAX_SOURCE = 1_000  # characters
 MAX_TAGS = 50
 MAX_TAG = 100  # characters
+MAX_BATCH = 200  # memories stored by one call
+
+
+class Anchor(BaseModel):
+    """The code that a memory is about, as it was when that was said: lines 1-based and inclusive.
+
+    ``hash`` is that of the lines' text without trailing space; without lines, of the whole file's.
+    """
+
+    path: str
+    start_line: int | None = None
+    end_line: int | None = None
+    symbol: str | None = None
+    hash: str
+
+
+class CodeState(StrEnum):
+    SAME = "same"  # the anchored text is in its file, perhaps on other lines
+    CHANGED = "code changed"
+    GONE = "code gone"  # the file is
 
 
 class Memory(BaseModel):
@@ -25,6 +46,9 @@ class Memory(BaseModel):
     source: str | None = None
     created_at: datetime
     updated_at: datetime
+    superseded_by: str | None = Field(None, description="The memory that replaced this one.")
+    anchor: Anchor | None = None
+    code: CodeState | None = Field(None, description="Whether the code that it is about is still the same.")
 
 
 class MemoryHit(Memory):
@@ -44,12 +68,53 @@ class Stored(BaseModel):
     id: str
     created: bool
     duplicate_of: str | None = None
+    supersedes: str | None = None
     similar: list[SimilarMemory] = []
     message: str | None = None
 
 
+class Topic(BaseModel):
+    """A tag, how many memories carry it, and when the last of them changed."""
+
+    tag: str
+    memories: int
+    updated_at: datetime
+
+
+class StaleMemory(BaseModel):
+    """A memory that was neither read nor changed since ``last_used_at``."""
+
+    id: str
+    content: str
+    tags: list[str]
+    last_used_at: datetime
+
+
+class Draft(BaseModel):
+    """What is to be stored, cleaned by ``clean_draft``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    content: str
+    tags: str | list[str] = []
+    source: str | None = None
+    supersedes: str | None = Field(None, description="Id of a memory that this one replaces.")
+    anchor: Anchor | None = None
+
+
 def new_memory_id() -> str:
     return secrets.token_hex(8)
+
+
+def clean_draft(draft: Draft, field: str = "") -> Draft:
+    """With text, tags and source cleaned. ``field`` begins the name of what is wrong in an InvalidValue."""
+    return Draft(
+        content=clean_text(f"{field}content", draft.content),
+        tags=clean_tags(draft.tags, f"{field}tags"),
+        source=clean_source(draft.source, f"{field}source"),
+        supersedes=draft.supersedes or None,
+        anchor=draft.anchor,
+    )
 
 
 def clean_text(field: str, text: str, longest: int = MAX_CONTENT) -> str:
@@ -66,12 +131,27 @@ def clean_text(field: str, text: str, longest: int = MAX_CONTENT) -> str:
     return text
 
 
-def clean_tags(tags: str | Iterable[str]) -> list[str]:
+def clean_source(source: str | None, field: str = "source") -> str | None:
+    """None for a source of nothing but space."""
+    return clean_text(field, source, MAX_SOURCE) if source and source.strip() else None
+
+
+def clean_tags(tags: str | Iterable[str], field: str = "tags") -> list[str]:
     """Trimmed, lower-cased, sorted, each once; a string holds tags separated by commas. Raises InvalidValue."""
     given = tags.split(",") if isinstance(tags, str) else tags
     clean = sorted({tag.strip().lower() for tag in given} - {""})
     if len(clean) > MAX_TAGS:
-        raise InvalidValue("tags", f"{len(clean)} tags", f"a memory has at most {MAX_TAGS}")
+        raise InvalidValue(field, f"{len(clean)} tags", f"a memory has at most {MAX_TAGS}")
     for tag in clean:
-        clean_text("tags", tag, MAX_TAG)
+        clean_text(field, tag, MAX_TAG)
     return clean
+
+
+def check_ids(field: str, memory_ids: Sequence[str]) -> list[str]:
+    """Each once. Raises InvalidValue when there is none, or more than one call may name."""
+    if not memory_ids:
+        raise InvalidValue(field, list(memory_ids), "name at least one memory")
+    distinct = list(dict.fromkeys(memory_ids))
+    if len(distinct) > MAX_BATCH:
+        raise InvalidValue(field, f"{len(distinct)} ids", f"name at most {MAX_BATCH} in one call")
+    return distinct

@@ -1,35 +1,36 @@
-"""The memories of record, in ``memories.sqlite``, and the search over them.
+"""The memories of record: what may become one, how they change, and how they are found again."""
 
-Every change carries an increasing sequence number, removals leave a tombstone: so each process keeps the vectors of
-a project in memory and, before it answers, takes over what changed since, whoever changed it.
-"""
-
-import json
-import sqlite3
-import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
-
 from muniment.embedding import Embedder, Vectors
-from muniment.errors import InvalidValue, UnknownMemory, UnknownProject
-from muniment.memory.matrix import VectorMatrix
+from muniment.errors import InvalidValue, MemorySuperseded, UnknownMemory, UnknownProject
+from muniment.memory.database import MemoryDatabase, by_id, by_number, page_by_number
+from muniment.memory.filters import MemoryFilters
+from muniment.memory.finding import find
 from muniment.memory.model import (
-    MAX_SOURCE,
+    MAX_BATCH,
+    Anchor,
+    Draft,
     Memory,
     MemoryHit,
     SimilarMemory,
+    StaleMemory,
     Stored,
+    Topic,
+    check_ids,
+    clean_draft,
+    clean_source,
     clean_tags,
     clean_text,
     new_memory_id,
 )
-from muniment.memory.words import coverage, lift
+from muniment.memory.overview import topics, unused
+from muniment.memory.reads import ReadCounter, write_down
+from muniment.memory.transfer import Imported, Record, take_in
+from muniment.memory.words import coverage
 from muniment.project import Project
-from muniment.sqlite import connect, immediate, snapshot
 
 DUPLICATE = 0.95  # cosine above which a new memory is not stored
 SIMILAR = 0.80  # cosine from which the answer points at what is there
@@ -38,48 +39,8 @@ MAX_SIMILAR = 5
 READ_WHOLE = 800  # characters
 SAME_WORDS = 0.95
 MAX_LIMIT = 100
-POOL = 50  # candidates by meaning that the words of the query may reorder
-EMBED_BATCH = 32
-
-SCHEMA = (
-    """
-    CREATE TABLE IF NOT EXISTS memories (
-        id TEXT PRIMARY KEY,
-        project_id TEXT NOT NULL,
-        project TEXT NOT NULL,
-        source TEXT,
-        created_at TEXT NOT NULL,
-        updated_at TEXT NOT NULL,
-        sequence INTEGER NOT NULL,
-        content TEXT NOT NULL,
-        model TEXT NOT NULL,
-        vector BLOB NOT NULL  -- float32, unit length
-    )
-    """,
-    "CREATE INDEX IF NOT EXISTS memories_by_change ON memories (project_id, sequence)",
-    """
-    CREATE TABLE IF NOT EXISTS tags (
-        project_id TEXT NOT NULL,
-        tag TEXT NOT NULL,
-        memory_id TEXT NOT NULL REFERENCES memories (id) ON DELETE CASCADE,
-        PRIMARY KEY (project_id, tag, memory_id)
-    ) WITHOUT ROWID
-    """,
-    "CREATE INDEX IF NOT EXISTS tags_by_memory ON tags (memory_id)",
-    """
-    CREATE TABLE IF NOT EXISTS removed (
-        project_id TEXT NOT NULL,
-        sequence INTEGER NOT NULL,
-        memory_id TEXT NOT NULL,
-        PRIMARY KEY (project_id, sequence)
-    ) WITHOUT ROWID
-    """,
-    "CREATE TABLE IF NOT EXISTS removed_projects (project_id TEXT PRIMARY KEY) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS changes (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), sequence INTEGER)",
-    "INSERT OR IGNORE INTO changes VALUES (1, 0)",
-)
-COLUMNS = """id, project, project_id, content, source, created_at, updated_at,
-    (SELECT json_group_array(tag) FROM tags WHERE memory_id = memories.id) AS tags"""
+MAX_AGE_DAYS = 36_500
+EXPORT_PAGE = 500
 
 
 class MemoryStore:
@@ -90,50 +51,228 @@ class MemoryStore:
     """
 
     def __init__(self, path: Path, embedder: Embedder, clock: Callable[[], datetime]) -> None:
-        self._embedder = embedder
+        self._database = MemoryDatabase(path, embedder)
         self._clock = clock
-        # Two connections: a search must not wait while a store waits for another process's write lock.
-        # Lock order: _writing, the database's write lock, _reading.
-        self._writing, self._reading = threading.Lock(), threading.Lock()
-        self._writer, self._reader = connect(path, synchronous="full"), connect(path)
-        self._matrices: dict[str, VectorMatrix] = {}
-        with immediate(self._writer):
-            for statement in SCHEMA:
-                self._writer.execute(statement)
+        self._reads = ReadCounter()
 
     def close(self) -> None:
-        with self._writing, self._reading:
-            self._writer.close()
-            self._reader.close()
+        self.write_reads()
+        self._database.close()
+
+    def keep_only(self, project_ids: Collection[str]) -> None:
+        """Lets go of what is held in memory for every other project."""
+        self._database.keep_only(project_ids)
+
+    # --- storing -------------------------------------------------------------------------------------------------
 
     def store(
-        self, project: Project, content: str, tags: str | Iterable[str] = (), source: str | None = None
+        self,
+        project: Project,
+        content: str,
+        tags: str | Sequence[str] = (),
+        source: str | None = None,
+        *,
+        supersedes: str | None = None,
+        anchor: Anchor | None = None,
     ) -> Stored:
         """Stores a memory, unless the project has one that says nearly the same.
 
-        Raises InvalidValue, and UnknownProject when the project was removed meanwhile.
+        ``supersedes``: the id of one that this one replaces; it is kept, but found only by who asks for it, and
+        nothing counts as a duplicate then. Raises InvalidValue, UnknownMemory, MemorySuperseded, and UnknownProject
+        when the project was removed meanwhile.
         """
-        content = clean_text("content", content)
-        tags = clean_tags(tags)
-        source = clean_text("source", source, MAX_SOURCE) if source and source.strip() else None
-        vector = self._embed([content])[0]
-        self._adopt([project.id])
-        with self._write() as writer:
+        tags = tags if isinstance(tags, str) else list(tags)
+        draft = Draft(content=content, tags=tags, source=source, supersedes=supersedes, anchor=anchor)
+        return self._store(project, [clean_draft(draft)])[0]
+
+    def store_batch(self, project: Project, drafts: Sequence[Draft]) -> list[Stored]:
+        """All of them or none: an error names the item that is wrong, as in ``memories[3].content``."""
+        if not drafts:
+            raise InvalidValue("memories", [], "name at least one memory")
+        if len(drafts) > MAX_BATCH:
+            raise InvalidValue("memories", f"{len(drafts)} memories", f"one call stores at most {MAX_BATCH}")
+        clean = [clean_draft(draft, f"memories[{place}].") for place, draft in enumerate(drafts)]
+        return self._store(project, clean)
+
+    def _store(self, project: Project, drafts: Sequence[Draft]) -> list[Stored]:
+        vectors = self._database.embed([draft.content for draft in drafts])
+        self._database.adopt([project.id])
+        stored: list[Stored] = []
+        with self._database.write() as writer:
             if writer.execute("SELECT 1 FROM removed_projects WHERE project_id = ?", (project.id,)).fetchone():
                 raise UnknownProject(project.name, [])
-            near = self._near(project.id, content, vector)
-            if isinstance(near, Stored):
-                return near
-            memory_id, now = new_memory_id(), self._clock().astimezone(UTC).isoformat()
-            said = (memory_id, project.id, project.name, source, now, now, content)
+            fresh: list[tuple[str, str, Vectors]] = []  # of this call: no reader sees them before the commit
+            for draft, vector in zip(drafts, vectors, strict=True):
+                near = self._near(project.id, draft, vector, fresh)
+                if isinstance(near, Stored):
+                    stored.append(near)
+                    continue
+                memory_id = self._insert(project, draft, vector)
+                fresh.append((memory_id, draft.content, vector))
+                message = None if not near else "Similar memories exist; supersede or delete those that it replaces."
+                stored.append(
+                    Stored(id=memory_id, created=True, supersedes=draft.supersedes, similar=near, message=message)
+                )
+        return stored
+
+    def _insert(self, project: Project, draft: Draft, vector: Vectors) -> str:
+        writer, memory_id, now = self._database.writer, new_memory_id(), self._now()
+        if draft.supersedes:
+            self._hide(project.id, draft.supersedes, memory_id)
+        anchor = draft.anchor.model_dump_json() if draft.anchor else None
+        said = (memory_id, project.id, project.name, draft.source, now, now, anchor, draft.content)
+        writer.execute(
+            "INSERT INTO memories (id, project_id, project, source, created_at, updated_at, anchor, content, sequence,"
+            " model, vector) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*said, self._database.next_sequence(), self._database.model, vector.tobytes()),
+        )
+        self._tag(project.id, memory_id, list(draft.tags))
+        return memory_id
+
+    def _hide(self, project_id: str, memory_id: str, superseded_by: str) -> None:
+        known = self._row(project_id, memory_id)
+        if known.superseded_by:
+            raise MemorySuperseded(memory_id, known.superseded_by)
+        self._database.writer.execute(
+            "UPDATE memories SET superseded_by = ?, sequence = ? WHERE id = ?",
+            (superseded_by, self._database.next_sequence(), memory_id),
+        )
+
+    def _near(
+        self, project_id: str, draft: Draft, vector: Vectors, fresh: Sequence[tuple[str, str, Vectors]]
+    ) -> Stored | list[SimilarMemory]:
+        """The refusal of a duplicate, or the similar ones. Inside the write transaction: nobody else can store."""
+        with self._database.read() as reader:
+            found = self._database.matrix(reader, project_id).nearest(vector, MAX_SIMILAR, min_score=SIMILAR)
+            known = by_number(reader, [number for number, _ in found])
+        near = [(known[number].id, known[number].content, score) for number, score in found]
+        near += [(one, content, float(vector @ other)) for one, content, other in fresh]
+        near = sorted(
+            (one for one in near if one[2] >= SIMILAR and one[0] != draft.supersedes), key=lambda one: -one[2]
+        )
+        for memory_id, content, score in near:
+            if not draft.supersedes and score > DUPLICATE and _covers(content, draft.content):
+                message = (
+                    f"Not stored: memory {memory_id} says nearly the same (similarity {score:.2f})."
+                    f" If this is to replace it, store it with supersedes={memory_id}."
+                )
+                return Stored(id=memory_id, created=False, duplicate_of=memory_id, message=message)
+        return [SimilarMemory(id=one, score=round(score, 4)) for one, _, score in near[:MAX_SIMILAR]]
+
+    # --- changing ------------------------------------------------------------------------------------------------
+
+    def update(
+        self,
+        project_id: str,
+        memory_id: str,
+        *,
+        content: str | None = None,
+        tags: str | Sequence[str] | None = None,
+        source: str | None = None,
+        anchor: Anchor | None = None,
+        drop_anchor: bool = False,
+    ) -> Memory:
+        """Changes what is given; keeps the id and the time it was stored. An empty ``source`` takes it away.
+
+        Raises InvalidValue when nothing is given, and UnknownMemory.
+        """
+        if content is None and tags is None and source is None and anchor is None and not drop_anchor:
+            raise InvalidValue("update", "nothing", "give content, tags, source or the code it is about")
+        content = clean_text("content", content) if content is not None else None
+        vector = self._database.embed([content])[0] if content is not None else None
+        wanted = clean_tags(tags) if tags is not None else None
+        changes: dict[str, object] = {}
+        if content is not None and vector is not None:
+            changes |= {"content": content, "model": self._database.model, "vector": vector.tobytes()}
+        if source is not None:
+            changes["source"] = clean_source(source)
+        if anchor is not None or drop_anchor:
+            changes["anchor"] = anchor.model_dump_json() if anchor is not None else None
+        with self._database.write():
+            self._row(project_id, memory_id)
+            self._change(memory_id, changes)
+            if wanted is not None:
+                self._untag(project_id, memory_id)
+                self._tag(project_id, memory_id, wanted)
+            return self._row(project_id, memory_id)
+
+    def retag(
+        self,
+        project_id: str,
+        memory_id: str,
+        *,
+        add: str | Sequence[str] = (),
+        remove: str | Sequence[str] = (),
+        replace: str | Sequence[str] | None = None,
+    ) -> Memory:
+        """Adds and removes tags, or replaces all of them. Raises InvalidValue and UnknownMemory."""
+        added, removed = clean_tags(add, "add_tags"), clean_tags(remove, "remove_tags")
+        wanted = clean_tags(replace, "set_tags") if replace is not None else None
+        if wanted is None and not added and not removed:
+            raise InvalidValue("tags", "nothing", "give add_tags, remove_tags or set_tags")
+        if wanted is not None and (added or removed):
+            raise InvalidValue("set_tags", wanted, "give it alone, or add_tags and remove_tags")
+        with self._database.write():
+            known = self._row(project_id, memory_id)
+            tags = wanted if wanted is not None else clean_tags([*(set(known.tags) - set(removed)), *added])
+            self._change(memory_id, {})
+            self._untag(project_id, memory_id)
+            self._tag(project_id, memory_id, tags)
+            return self._row(project_id, memory_id)
+
+    def delete(self, project_id: str, memory_ids: Sequence[str]) -> int:
+        """Deletes those of the ids that the project has and returns their number; UnknownMemory when it has none.
+
+        What a deleted memory had superseded is found again.
+        """
+        ids = check_ids("memory_ids", memory_ids)
+        with self._database.write():
+            deleted = sum(self._delete(project_id, memory_id) for memory_id in ids)
+        if not deleted:
+            raise UnknownMemory(", ".join(memory_ids), project_id)
+        return deleted
+
+    def _delete(self, project_id: str, memory_id: str) -> bool:
+        writer = self._database.writer
+        found = writer.execute(
+            "DELETE FROM memories WHERE id = ? AND project_id = ? RETURNING number", (memory_id, project_id)
+        ).fetchall()
+        for row in found:
+            tombstone = (project_id, self._database.next_sequence(), row["number"])
+            writer.execute("INSERT INTO removed (project_id, sequence, number) VALUES (?, ?, ?)", tombstone)
+        hidden = writer.execute("SELECT id FROM memories WHERE superseded_by = ?", (memory_id,)).fetchall()
+        for row in hidden:
             writer.execute(
-                "INSERT INTO memories (id, project_id, project, source, created_at, updated_at, content, sequence,"
-                " model, vector) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*said, self._next_sequence(), self._embedder.name, vector.tobytes()),
+                "UPDATE memories SET superseded_by = NULL, sequence = ? WHERE id = ?",
+                (self._database.next_sequence(), row["id"]),
             )
-            writer.executemany("INSERT INTO tags VALUES (?, ?, ?)", [(project.id, tag, memory_id) for tag in tags])
-        message = "Similar memories exist; delete those that this one replaces." if near else None
-        return Stored(id=memory_id, created=True, similar=near, message=message)
+        return bool(found)
+
+    def _change(self, memory_id: str, changes: dict[str, object]) -> None:
+        columns = {**changes, "updated_at": self._now(), "sequence": self._database.next_sequence()}
+        assignments = ", ".join(f"{column} = ?" for column in columns)
+        self._database.writer.execute(f"UPDATE memories SET {assignments} WHERE id = ?", (*columns.values(), memory_id))
+
+    def _tag(self, project_id: str, memory_id: str, tags: Iterable[str]) -> None:
+        rows = [(project_id, tag, memory_id) for tag in tags]
+        self._database.writer.executemany("INSERT INTO tags VALUES (?, ?, ?)", rows)
+
+    def _untag(self, project_id: str, memory_id: str) -> None:
+        self._database.writer.execute(
+            "DELETE FROM tags WHERE project_id = ? AND memory_id = ?", (project_id, memory_id)
+        )
+
+    def _row(self, project_id: str, memory_id: str) -> Memory:
+        """As of the open write transaction."""
+        found = [memory for memory in by_id(self._database.writer, [memory_id]) if memory.project_id == project_id]
+        if not found:
+            raise UnknownMemory(memory_id, project_id)
+        return found[0]
+
+    def _now(self) -> str:
+        return self._clock().astimezone(UTC).isoformat()
+
+    # --- finding -------------------------------------------------------------------------------------------------
 
     def search(
         self,
@@ -143,10 +282,15 @@ class MemoryStore:
         tags: str | Iterable[str] = (),
         limit: int = 5,
         min_score: float = 0.0,
+        after: str | datetime | None = None,
+        before: str | datetime | None = None,
+        source: str | None = None,
+        include_superseded: bool = False,
     ) -> list[MemoryHit]:
         """The nearest memories of the projects (by id), best first: exact cosine over all that pass the filters.
 
-        ``tags``: a memory with any of them passes. The order is that of the scores, but for near ties, which words
+        ``tags``: a memory with any of them passes; ``source``: those whose source begins so; ``after``, ``before``:
+        when it was stored, see ``MemoryFilters``. The order is that of the scores, but for near ties, which words
         shared with the query decide, and for identifiers in the query (ORD-1234, max_retries), which lift the
         memories that contain them. Raises InvalidValue.
         """
@@ -156,153 +300,88 @@ class MemoryStore:
             raise InvalidValue("limit", limit, f"it must be from 1 to {MAX_LIMIT}")
         if not 0.0 <= min_score <= 1.0:
             raise InvalidValue("min_score", min_score, "it must be from 0 to 1")
-        wanted = clean_tags(tags)
-        vector = self._embed([query])[0]
-        self._adopt(project_ids)
-        scores: dict[str, float] = {}
-        with self._read() as reader:
-            for project_id in project_ids:
-                among = _tagged(reader, project_id, wanted) if wanted else None
-                matrix = self._caught_up(reader, project_id)
-                scores.update(matrix.nearest(vector, max(POOL, 2 * limit), among=among, min_score=min_score))
-            pool = fetch(reader, scores)
-        hits = [MemoryHit(**dict(memory), score=round(scores[memory.id], 4)) for memory in pool]
-        hits.sort(key=lambda hit: (scores[hit.id] + lift(query, hit.content), hit.updated_at, hit.id), reverse=True)
-        return hits[:limit]
+        filters = MemoryFilters.of(tags, after, before, source, include_superseded=include_superseded)
+        return find(self._database, project_ids, query, filters, limit, min_score)
 
     def get(self, project_id: str, memory_id: str) -> Memory:
         """Raises UnknownMemory."""
-        with self._read() as reader:
-            found = [memory for memory in fetch(reader, [memory_id]) if memory.project_id == project_id]
-        if not found:
-            raise UnknownMemory(memory_id, project_id)
-        return found[0]
+        return self.get_all(project_id, [memory_id])[0]
 
-    def delete(self, project_id: str, memory_ids: Sequence[str]) -> int:
-        """Deletes those of the ids that the project has and returns their number; UnknownMemory when it has none."""
-        if not memory_ids:
-            raise InvalidValue("memory_ids", memory_ids, "name at least one memory")
-        deleted = 0
-        with self._write() as writer:
-            for memory_id in dict.fromkeys(memory_ids):
-                found = writer.execute("DELETE FROM memories WHERE id = ? AND project_id = ?", (memory_id, project_id))
-                if found.rowcount:
-                    deleted += 1
-                    tombstone = (project_id, self._next_sequence(), memory_id)
-                    writer.execute("INSERT INTO removed (project_id, sequence, memory_id) VALUES (?, ?, ?)", tombstone)
-        if not deleted:
-            raise UnknownMemory(", ".join(memory_ids), project_id)
-        return deleted
+    def get_all(self, project_id: str, memory_ids: Sequence[str]) -> list[Memory]:
+        """Those of the ids that the project has, in their order. Raises UnknownMemory when it has none."""
+        ids = check_ids("memory_ids", memory_ids)
+        with self._database.read() as reader:
+            found = {memory.id: memory for memory in by_id(reader, ids) if memory.project_id == project_id}
+        if not found:
+            raise UnknownMemory(", ".join(ids), project_id)
+        return [found[memory_id] for memory_id in ids if memory_id in found]
 
     def count(self, project_id: str) -> int:
-        with self._read() as reader:
+        """Superseded memories count too: they are kept."""
+        with self._database.read() as reader:
             row = reader.execute("SELECT count(*) FROM memories WHERE project_id = ?", (project_id,)).fetchone()
         return int(row[0])
 
-    def keep_only(self, project_ids: Collection[str]) -> None:
-        """Lets go of what is held in memory for every other project."""
-        with self._reading:
-            for project_id in self._matrices.keys() - set(project_ids):
-                del self._matrices[project_id]
+    def topics(self, project_ids: Sequence[str]) -> list[Topic]:
+        """The tags of the projects' memories, most used first."""
+        with self._database.read() as reader:
+            return topics(reader, project_ids)
 
-    @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
-        with self._writing, immediate(self._writer):
-            yield self._writer
+    # --- keeping it small ----------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _read(self) -> Iterator[sqlite3.Connection]:
-        with self._reading, snapshot(self._reader):
-            yield self._reader
+    def count_reads(self, memory_ids: Iterable[str]) -> None:
+        """That these were shown to someone. Written down by ``write_reads``: no search waits for a write."""
+        self._reads.count(memory_ids, self._clock())
 
-    def _next_sequence(self) -> int:
-        row = self._writer.execute("UPDATE changes SET sequence = sequence + 1 RETURNING sequence").fetchone()
-        return int(row["sequence"])
+    def write_reads(self) -> None:
+        """Writes down what was counted. Raises sqlite3.OperationalError when the database is locked for long."""
+        taken = self._reads.take()
+        if not taken:
+            return
+        try:
+            with self._database.write() as writer:
+                write_down(writer, taken)
+        except BaseException:
+            self._reads.put_back(taken)
+            raise
 
-    def _embed(self, texts: Sequence[str]) -> Vectors:
-        vectors = np.asarray(self._embedder.embed(texts), dtype=np.float32)
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        lengths[lengths == 0] = 1.0
-        unit: Vectors = vectors / lengths
-        return unit
+    def stale(self, project_id: str, max_age_days: float) -> list[StaleMemory]:
+        """The memories that were neither read nor changed for so long, the longest unused first."""
+        if not 0 <= max_age_days <= MAX_AGE_DAYS:
+            raise InvalidValue("max_age_days", max_age_days, f"it must be from 0 to {MAX_AGE_DAYS:,}")
+        self.write_reads()
+        with self._database.read() as reader:
+            return unused(reader, project_id, self._clock() - timedelta(days=max_age_days))
 
-    def _near(self, project_id: str, content: str, vector: Vectors) -> Stored | list[SimilarMemory]:
-        """The refusal of a duplicate, or the similar ones. Inside the write transaction: nobody else can store."""
-        with self._read() as reader:
-            matrix = self._caught_up(reader, project_id)
-            near = matrix.nearest(vector, MAX_SIMILAR, min_score=SIMILAR)
-            texts = {memory.id: memory.content for memory in fetch(reader, [memory_id for memory_id, _ in near])}
-        for memory_id, score in near:
-            if score > DUPLICATE and _covers(texts[memory_id], content):
-                message = (
-                    f"Not stored: memory {memory_id} says nearly the same (similarity {score:.2f})."
-                    " Delete that one first if this is to replace it."
-                )
-                return Stored(id=memory_id, created=False, duplicate_of=memory_id, message=message)
-        return [SimilarMemory(id=memory_id, score=round(score, 4)) for memory_id, score in near]
+    def prune(self, project_id: str, max_age_days: float) -> list[StaleMemory]:
+        """Deletes them, and returns what it deleted. One that is read or changed meanwhile stays."""
+        self.stale(project_id, max_age_days)
+        with self._database.write() as writer:
+            gone = unused(writer, project_id, self._clock() - timedelta(days=max_age_days))
+            for memory in gone:
+                self._delete(project_id, memory.id)
+        return gone
 
-    def _caught_up(self, reader: sqlite3.Connection, project_id: str) -> VectorMatrix:
-        """The project's vectors as of the reader's snapshot."""
-        matrix = self._matrices.setdefault(project_id, VectorMatrix(self._embedder.dimensions))
-        since = (project_id, matrix.sequence)
-        seen = matrix.sequence
-        # removals first: what is in the table is alive, also when it came back under an id that was removed
-        for row in reader.execute(
-            "SELECT memory_id, sequence FROM removed WHERE project_id = ? AND sequence > ?", since
-        ):
-            matrix.drop(row["memory_id"])
-            matrix.foreign.discard(row["memory_id"])
-            seen = max(seen, row["sequence"])
-        for row in reader.execute(
-            "SELECT id, sequence, model, vector FROM memories WHERE project_id = ? AND sequence > ?", since
-        ):
-            if row["model"] == self._embedder.name:
-                matrix.put(row["id"], np.frombuffer(row["vector"], dtype=np.float32))
-                matrix.foreign.discard(row["id"])
-            else:
-                matrix.drop(row["id"])
-                matrix.foreign.add(row["id"])
-            seen = max(seen, row["sequence"])
-        matrix.sequence = seen
-        return matrix
+    # --- moving --------------------------------------------------------------------------------------------------
 
-    def _adopt(self, project_ids: Sequence[str]) -> None:
-        """Embeds anew what another model embedded, a few at a time and outside every lock."""
-        with self._read() as reader:
-            foreign = [memory for one in project_ids for memory in self._caught_up(reader, one).foreign]
-        for start in range(0, len(foreign), EMBED_BATCH):
-            batch = json.dumps(foreign[start : start + EMBED_BATCH])
-            with self._read() as reader:
-                rows = reader.execute(
-                    "SELECT id, sequence, content FROM memories WHERE id IN (SELECT value FROM json_each(?))", (batch,)
-                ).fetchall()
-            if not rows:  # deleted meanwhile
-                continue
-            vectors = self._embed([row["content"] for row in rows])
-            with self._write() as writer:
-                for row, vector in zip(rows, vectors, strict=True):
-                    # the sequence tells whether it is still the text that was embedded
-                    writer.execute(
-                        "UPDATE memories SET model = ?, vector = ?, sequence = ? WHERE id = ? AND sequence = ?",
-                        (self._embedder.name, vector.tobytes(), self._next_sequence(), row["id"], row["sequence"]),
-                    )
+    def export(self, project_id: str) -> Iterator[Memory]:
+        """Every memory of the project, superseded ones too, in the order they came. Changes meanwhile may show."""
+        after = 0
+        while True:
+            with self._database.read() as reader:
+                page = page_by_number(reader, project_id, after, EXPORT_PAGE)
+            yield from page.values()
+            if len(page) < EXPORT_PAGE:
+                return
+            after = max(page)
+
+    def take_in(self, project: Project, records: Sequence[Record], *, dry_run: bool = False) -> Imported:
+        """Takes in exported memories with their ids and dates, at most MAX_BATCH; harmless to repeat.
+
+        One that is known is replaced by a later state of it and left alone otherwise. Raises UnknownProject.
+        """
+        return take_in(self._database, project, records, dry_run=dry_run)
 
 
 def _covers(stored: str, new: str) -> bool:
     return len(new) <= READ_WHOLE or coverage(new, stored) >= SAME_WORDS
-
-
-def _tagged(reader: sqlite3.Connection, project_id: str, tags: Sequence[str]) -> set[str]:
-    rows = reader.execute(
-        "SELECT memory_id FROM tags WHERE project_id = ? AND tag IN (SELECT value FROM json_each(?))",
-        (project_id, json.dumps(tags)),
-    )
-    return {row["memory_id"] for row in rows}
-
-
-def fetch(reader: sqlite3.Connection, memory_ids: Iterable[str]) -> list[Memory]:
-    rows = reader.execute(
-        f"SELECT {COLUMNS} FROM memories WHERE id IN (SELECT value FROM json_each(?))",
-        (json.dumps(list(memory_ids)),),
-    )
-    return [Memory.model_validate({**dict(row), "tags": sorted(json.loads(row["tags"]))}) for row in rows]

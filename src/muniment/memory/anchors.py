@@ -1,0 +1,90 @@
+"""Ties a memory to the code that it is about, and tells whether that code is still the same. Pure."""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+from muniment.chunking import Chunk, chunk_file
+from muniment.errors import InvalidValue
+from muniment.memory.model import Anchor, CodeState
+
+LINE_BYTES = 8  # of a line's digest
+MAX_NAMED = 10
+
+
+def parse_lines(lines: str | None) -> tuple[int, int] | None:
+    """``"12-40"`` or ``"12"`` as first and last line, 1-based. Raises InvalidValue."""
+    if lines is None or not lines.strip():
+        return None
+    first, dash, last = lines.strip().partition("-")
+    try:
+        start = int(first)
+        end = int(last) if dash else start
+    except ValueError as error:
+        raise InvalidValue("lines", lines, "write 12-40, or 12 for one line") from error
+    if not 1 <= start <= end:
+        raise InvalidValue("lines", lines, "lines count from 1, and the first comes before the last")
+    return start, end
+
+
+def make_anchor(path: str, text: str, lines: tuple[int, int] | None, symbol: str | None) -> Anchor:
+    """For lines, for the definition of a symbol, or for the whole file. Raises InvalidValue."""
+    if symbol and lines is None:
+        symbol, lines = _definition(path, text, symbol)
+    digests = _digests(text)
+    count = len(digests) // LINE_BYTES
+    if lines is None:
+        return Anchor(path=path, symbol=symbol, hash=_hash(digests))
+    start, end = lines
+    if end > count:
+        raise InvalidValue("lines", f"{start}-{end}", f"'{path}' has {count:,} lines")
+    return Anchor(path=path, start_line=start, end_line=end, symbol=symbol, hash=_hash(_window(digests, start, end)))
+
+
+def compare(anchor: Anchor, text: str | None) -> tuple[CodeState, Anchor]:
+    """What became of the anchored code in the file's text of now (None: there is no such file), and where it is."""
+    if text is None:
+        return CodeState.GONE, anchor
+    digests = _digests(text)
+    if anchor.start_line is None or anchor.end_line is None:
+        same = _hash(digests) == anchor.hash
+        return (CodeState.SAME if same else CodeState.CHANGED), anchor
+    length = anchor.end_line - anchor.start_line
+    last = len(digests) // LINE_BYTES - length
+    # where it was, then nearest first: lines above it come and go
+    for start in sorted(range(1, last + 1), key=lambda line: abs(line - (anchor.start_line or 0))):
+        if _hash(_window(digests, start, start + length)) == anchor.hash:
+            return CodeState.SAME, anchor.model_copy(update={"start_line": start, "end_line": start + length})
+    return CodeState.CHANGED, anchor
+
+
+def _definition(path: str, text: str, symbol: str) -> tuple[str, tuple[int, int]]:
+    chunks = chunk_file(path, text).chunks
+    exact = [chunk for chunk in chunks if chunk.symbol == symbol or symbol in chunk.defines]
+    found = exact or [chunk for chunk in chunks if chunk.symbol and chunk.symbol.endswith(f".{symbol}")]
+    if not found:
+        known = ", ".join(_names(chunks)[:MAX_NAMED]) or "no definition that is recognised"
+        raise InvalidValue("symbol", symbol, f"'{path}' defines no such thing, but {known}; or give lines")
+    names = _names(found)
+    if not exact and len(names) > 1:
+        raise InvalidValue("symbol", symbol, f"'{path}' has several: {', '.join(names[:MAX_NAMED])}")
+    return symbol, (min(chunk.start_line for chunk in found), max(chunk.end_line for chunk in found))
+
+
+def _names(chunks: Sequence[Chunk]) -> list[str]:
+    return list(dict.fromkeys(chunk.symbol for chunk in chunks if chunk.symbol))
+
+
+def _digests(text: str) -> bytes:
+    """One digest for each line; space at its end does not count."""
+    return b"".join(
+        blake2b(line.rstrip().encode("utf-8", "surrogatepass"), digest_size=LINE_BYTES).digest()
+        for line in text.splitlines()
+    )
+
+
+def _window(digests: bytes, start: int, end: int) -> bytes:
+    return digests[(start - 1) * LINE_BYTES : end * LINE_BYTES]
+
+
+def _hash(digests: bytes) -> str:
+    return blake2b(digests, digest_size=16).hexdigest()

@@ -1,0 +1,151 @@
+"""``memories.sqlite`` and its vectors: two connections, and a matrix for each project, caught up when it is read."""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from muniment.embedding import Embedder, Vectors
+from muniment.memory.matrix import VectorMatrix
+from muniment.memory.model import Memory
+from muniment.memory.schema import prepare
+from muniment.sqlite import connect, immediate, snapshot
+
+EMBED_BATCH = 32
+
+COLUMNS = """id, project, project_id, content, source, created_at, updated_at, superseded_by, anchor,
+    (SELECT json_group_array(tag) FROM tags WHERE memory_id = memories.id) AS tags"""
+
+
+class MemoryDatabase:
+    """Safe to share among threads, and to open in several processes at once. ``writer``: within ``write`` alone."""
+
+    def __init__(self, path: Path, embedder: Embedder) -> None:
+        self._embedder = embedder
+        # Two connections: a search must not wait while a store waits for another process's write lock.
+        # Lock order: _writing, the database's write lock, _reading.
+        self._writing, self._reading = threading.Lock(), threading.Lock()
+        self.writer, self._reader = connect(path, synchronous="full"), connect(path)
+        self._matrices: dict[str, VectorMatrix] = {}
+        prepare(self.writer)
+
+    @property
+    def model(self) -> str:
+        return self._embedder.name
+
+    def close(self) -> None:
+        with self._writing, self._reading:
+            self.writer.close()
+            self._reader.close()
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        with self._writing, immediate(self.writer):
+            yield self.writer
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        with self._reading, snapshot(self._reader):
+            yield self._reader
+
+    def next_sequence(self) -> int:
+        """Of the next change. Inside a write transaction."""
+        row = self.writer.execute("UPDATE changes SET sequence = sequence + 1 RETURNING sequence").fetchone()
+        return int(row["sequence"])
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors, float32."""
+        vectors = np.asarray(self._embedder.embed(texts), dtype=np.float32)
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        lengths[lengths == 0] = 1.0
+        unit: Vectors = vectors / lengths
+        return unit
+
+    def keep_only(self, project_ids: Collection[str]) -> None:
+        """Lets go of what is held in memory for every other project."""
+        with self._reading:
+            for project_id in self._matrices.keys() - set(project_ids):
+                del self._matrices[project_id]
+
+    def matrix(self, reader: sqlite3.Connection, project_id: str) -> VectorMatrix:
+        """The project's vectors as of the reader's snapshot. Use it within ``read`` alone."""
+        matrix = self._matrices.setdefault(project_id, VectorMatrix(self._embedder.dimensions))
+        since = (project_id, matrix.sequence)
+        seen = matrix.sequence
+        # removals first: what is in the table is alive, also when it came back after it was removed
+        for row in reader.execute("SELECT number, sequence FROM removed WHERE project_id = ? AND sequence > ?", since):
+            matrix.drop(row["number"])
+            matrix.foreign.discard(row["number"])
+            seen = max(seen, row["sequence"])
+        for row in reader.execute(
+            "SELECT number, sequence, model, vector, superseded_by IS NOT NULL AS hidden FROM memories"
+            " WHERE project_id = ? AND sequence > ?",
+            since,
+        ):
+            if row["model"] == self._embedder.name:
+                matrix.put(row["number"], np.frombuffer(row["vector"], dtype=np.float32), hidden=bool(row["hidden"]))
+                matrix.foreign.discard(row["number"])
+            else:
+                matrix.drop(row["number"])
+                matrix.foreign.add(row["number"])
+            seen = max(seen, row["sequence"])
+        matrix.sequence = seen
+        return matrix
+
+    def adopt(self, project_ids: Sequence[str]) -> None:
+        """Embeds anew what another model embedded, a few at a time and outside every lock."""
+        with self.read() as reader:
+            foreign = [number for one in project_ids for number in self.matrix(reader, one).foreign]
+        for start in range(0, len(foreign), EMBED_BATCH):
+            batch = json.dumps(foreign[start : start + EMBED_BATCH])
+            with self.read() as reader:
+                rows = reader.execute(
+                    "SELECT number, sequence, content FROM memories WHERE number IN (SELECT value FROM json_each(?))",
+                    (batch,),
+                ).fetchall()
+            if not rows:  # deleted meanwhile
+                continue
+            vectors = self.embed([row["content"] for row in rows])
+            with self.write() as writer:
+                for row, vector in zip(rows, vectors, strict=True):
+                    # the sequence tells whether it is still the text that was embedded
+                    writer.execute(
+                        "UPDATE memories SET model = ?, vector = ?, sequence = ? WHERE number = ? AND sequence = ?",
+                        (self.model, vector.tobytes(), self.next_sequence(), row["number"], row["sequence"]),
+                    )
+
+
+def memory_of(row: sqlite3.Row) -> Memory:
+    """Of a row with COLUMNS."""
+    anchor = json.loads(row["anchor"]) if row["anchor"] else None
+    return Memory.model_validate({**dict(row), "tags": sorted(json.loads(row["tags"])), "anchor": anchor})
+
+
+def by_id(reader: sqlite3.Connection, memory_ids: Iterable[str]) -> list[Memory]:
+    """Those that there are, in no order."""
+    rows = reader.execute(
+        f"SELECT {COLUMNS} FROM memories WHERE id IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(memory_ids)),),
+    )
+    return [memory_of(row) for row in rows]
+
+
+def by_number(reader: sqlite3.Connection, numbers: Iterable[int]) -> dict[int, Memory]:
+    rows = reader.execute(
+        f"SELECT {COLUMNS}, number FROM memories WHERE number IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(numbers)),),
+    )
+    return {row["number"]: memory_of(row) for row in rows}
+
+
+def page_by_number(reader: sqlite3.Connection, project_id: str, after: int, count: int) -> dict[int, Memory]:
+    """The next ``count`` memories of a project, in the order they came."""
+    rows = reader.execute(
+        f"SELECT {COLUMNS}, number FROM memories WHERE project_id = ? AND number > ? ORDER BY number LIMIT ?",
+        (project_id, after, count),
+    )
+    return {row["number"]: memory_of(row) for row in rows}

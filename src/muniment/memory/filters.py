@@ -1,0 +1,91 @@
+"""Which memories of a project may answer, as SQL: filters apply before the ranking, so that they cost no recall."""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Self
+
+from muniment.errors import InvalidValue
+from muniment.memory.model import MAX_SOURCE, clean_tags, clean_text
+
+DATE_LENGTH = len("2026-01-31")
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryFilters:
+    """``tags``: any of them. ``after`` and ``before`` bound the time a memory was stored, both inclusive."""
+
+    tags: tuple[str, ...] = ()
+    after: datetime | None = None
+    before: datetime | None = None
+    source: str | None = None  # a prefix
+    include_superseded: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        tags: str | Iterable[str] = (),
+        after: str | datetime | None = None,
+        before: str | datetime | None = None,
+        source: str | None = None,
+        *,
+        include_superseded: bool = False,
+    ) -> Self:
+        """Raises InvalidValue. Dates are ISO 8601; without a time zone they are UTC; see ``moment``."""
+        since, until = moment("after", after), moment("before", before, end_of_day=True)
+        if since and until and since > until:
+            raise InvalidValue("after", str(after), f"it lies after before={before}, so that nothing can match")
+        prefix = clean_text("source", source, MAX_SOURCE) if source and source.strip() else None
+        return cls(tuple(clean_tags(tags)), since, until, prefix, include_superseded)
+
+    @property
+    def narrow(self) -> bool:
+        """Whether anything but superseded memories is left out."""
+        return bool(self.tags or self.after or self.before or self.source)
+
+    def numbers(self, reader: sqlite3.Connection, project_id: str) -> list[int] | None:
+        """The numbers of the memories that pass; None when all but the superseded do."""
+        if not self.narrow and not self.include_superseded:
+            return None
+        clauses, values = ["project_id = ?"], [project_id]
+        if not self.include_superseded:
+            clauses.append("superseded_by IS NULL")
+        for clause, bound in (("created_at >= ?", self.after), ("created_at <= ?", self.before)):
+            if bound is not None:
+                clauses.append(clause)
+                values.append(bound.isoformat())
+        if self.source:
+            clauses.append("substr(source, 1, ?) = ?")
+            values += [len(self.source), self.source]  # type: ignore[list-item]
+        if self.tags:
+            clauses.append(
+                "id IN (SELECT memory_id FROM tags WHERE project_id = ? AND tag IN (SELECT value FROM json_each(?)))"
+            )
+            values += [project_id, json.dumps(self.tags)]
+        # one row with all of them: a hundred thousand rows would cost more than the search itself
+        sql = f"SELECT json_group_array(number) FROM memories WHERE {' AND '.join(clauses)}"
+        found: list[int] = json.loads(reader.execute(sql, values).fetchone()[0])
+        return found
+
+
+def moment(field: str, given: str | datetime | None, *, end_of_day: bool = False) -> datetime | None:
+    """A point in time, in UTC; a date alone is its beginning, or with ``end_of_day`` its last instant.
+
+    Raises InvalidValue.
+    """
+    if given is None or given == "":
+        return None
+    if isinstance(given, datetime):
+        return given.astimezone(UTC) if given.tzinfo else given.replace(tzinfo=UTC)
+    text = given.strip()
+    try:
+        if len(text) == DATE_LENGTH:
+            start = datetime.combine(date.fromisoformat(text), time(), UTC)
+            return start + timedelta(days=1, microseconds=-1) if end_of_day else start
+        parsed = datetime.fromisoformat(text)
+    except (ValueError, OverflowError) as error:
+        reason = "it is no date; write 2026-01-31 or 2026-01-31T15:00:00+00:00"
+        raise InvalidValue(field, given[:40], reason) from error
+    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
