@@ -10,7 +10,7 @@ import asyncio
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from stack import Stack, machine_line, percentiles, print_table, running_stack
 
 LOOK = 0.005  # seconds between two looks at something that is waited for
 PATIENCE = 300.0
-POLLS = 20  # of each client
+POLLS = 10  # of each client
 VICTIMS = ("work horse", "RQ worker", "supervisor", "all of them")
 
 
@@ -90,7 +90,7 @@ def tiny_trees(folder: Path, name: str, number: int) -> list[Path]:
     return trees
 
 
-async def answers(server: Server, trees: Sequence[Path], large: Iterable[str], clients: int) -> list[list[str]]:
+async def answers(server: Server, trees: Sequence[Path]) -> list[list[str]]:
     """What a client waits for while three large passes run."""
     asked: list[float] = []
     await asyncio.gather(*(timed(server.init(tree.name, tree), asked) for tree in trees))
@@ -105,22 +105,31 @@ async def answers(server: Server, trees: Sequence[Path], large: Iterable[str], c
             del pause
 
     await asyncio.gather(*(one_client(place) for place in range(len(trees))))
-    polled: dict[str, list[float]] = {"a job": [], "the list of 50 jobs": [], "the queues": []}
-    routes = {"a job": f"/jobs/{next(iter(large))}", "the list of 50 jobs": "/jobs?limit=50", "the queues": "/queues"}
-
-    async def one_poller(place: int) -> None:
-        await asyncio.sleep(place / clients)
-        for _ in range(POLLS):
-            for what, route in routes.items():
-                await timed(server.get(route), polled[what])
-            await asyncio.sleep(1.0)
-
-    await asyncio.gather(*(one_poller(place) for place in range(clients)))
-    rows = [
+    return [
         [f"init_project, {len(trees)} clients in one instant", percentiles(asked, 50, 95, 99)],
         [f"init_project, {len(trees)} clients, one call a second each", percentiles(spread, 50, 95, 99)],
     ]
-    return rows + [[f"{what}, {clients} clients", percentiles(seconds, 50, 95, 99)] for what, seconds in polled.items()]
+
+
+async def polls(server: Server, job_id: str, clients: int) -> list[list[str]]:
+    """What a client waits for that looks once a second, of many that look at the same; one kind after the other."""
+    routes = {"the job": f"/jobs/{job_id}", "the list of 50 jobs": "/jobs?limit=50", "the queue": "/queues?project=one"}
+    rows = []
+    for what, route in routes.items():
+        polled: list[float] = []
+
+        async def one_client(place: int, route: str = route, polled: list[float] = polled) -> None:
+            await asyncio.sleep(place / clients)
+            for _ in range(POLLS):
+                await asyncio.gather(timed(server.get(route), polled), asyncio.sleep(1.0))
+
+        await asyncio.gather(*(one_client(place) for place in range(clients)))
+        rows.append([f"{what}, {clients} clients", percentiles(polled, 50, 95, 99)])
+    every: list[float] = []
+    for _ in range(POLLS):
+        await timed(server.get("/queues"), every)
+    rows.append(["the queues of all projects, one client", percentiles(every, 50, 95, 99)])
+    return rows
 
 
 async def stops(server: Server, name: str, job_id: str, rounds: int) -> list[list[str]]:
@@ -215,11 +224,12 @@ async def measure(stack: Stack, tree: Path, folder: Path, rounds: int, tiny: int
     large = {name: await server.init(name, tree) for name in ("one", "two", "three")}
     for job_id in large.values():
         await server.until(job_id, lambda job: job["status"] == "running" and job["phase"] != "scan")
-    rows = await answers(server, tiny_trees(folder, "client", 50), large.values(), clients)
+    rows = await answers(server, tiny_trees(folder, "client", 50))
     print_table(["while three large passes run", "p50 / p95 / p99"], rows)
     for name in ("two", "three"):
         await server.post(f"/jobs/{large[name]}/cancel", confirm=True)
     await until(lambda: server.get("/queues"), others_are_done)  # they hold the slots that a resumed job needs
+    print_table(["while one large pass runs", "p50 / p95 / p99"], await polls(server, large["one"], clients))
     print_table(head, await stops(server, "one", large["one"], rounds))
     print_table(head, await recovery(server, "one", max(3, rounds // 3)))
     await server.http.aclose()

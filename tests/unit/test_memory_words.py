@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from muniment.embedding import Vectors
-from muniment.memory import MemoryStore
+from muniment.memory import Draft, MemoryStore
 from muniment.memory.words import IDENTIFIER, TIE, coverage, identifiers, lift
 from muniment.project import Project
 from muniment.testing import ManualClock
@@ -33,8 +33,7 @@ def order(tmp_path: Path, query: str, cosines: dict[str, float]) -> list[str]:
     clock = ManualClock()
     project = Project(id="alpha-222222", name="alpha", watch_paths=["/src"], created_at=clock(), updated_at=clock())
     store = MemoryStore(tmp_path / "memories.sqlite", Planned(cosines), clock)
-    for text in cosines:
-        assert store.store(project, text).created
+    assert all(stored.created for stored in store.store_batch(project, [Draft(content=text) for text in cosines]))
     return [hit.content for hit in store.search(project.id, query)]
 
 
@@ -67,8 +66,7 @@ def test_an_update_is_found_by_the_identifiers_of_its_new_text_alone(tmp_path: P
     clock = ManualClock()
     project = Project(id="alpha-222222", name="alpha", watch_paths=["/src"], created_at=clock(), updated_at=clock())
     store = MemoryStore(tmp_path / "memories.sqlite", planned, clock)
-    for text in list(cosines)[:-2]:
-        store.store(project, text)
+    store.store_batch(project, [Draft(content=text) for text in list(cosines)[:-2]])
     changed = store.store(project, "see ORD-1234 in the archive").id
     store.update(project.id, changed, content="see ORD-9876 in the archive")
     assert store.search(project.id, "what was ORD-9876 about", limit=1)[0].id == changed
@@ -93,10 +91,18 @@ def test_of_equal_memories_the_latest_comes_first(tmp_path: Path) -> None:
         ("ORD-1234 and src/app2/main.py", {"ord-1234", "src/app2/main.py"}),
         ("the API of k8s on 2024-01-05 is well-known", set()),
         ("__ ____ Berlin", set()),
+        ("restart deploy.yaml, e.g. today. Then wait", {"deploy.yaml"}),
     ],
 )
 def test_identifiers_are_told_from_words(text: str, found: set[str]) -> None:
     assert identifiers(text) == found
+
+
+def test_a_file_is_found_by_the_end_of_its_path() -> None:
+    said = "rounding happens in src/checkout/cart_totals.py:40-52"
+    for query in ("cart_totals.py", "checkout/cart_totals.py", "src/checkout/cart_totals.py"):
+        assert lift(query, said) >= IDENTIFIER
+    assert lift("totals.py", said) < IDENTIFIER
 
 
 def test_the_lift_is_bounded() -> None:

@@ -49,7 +49,16 @@ class MemoryFilters:
         """The numbers of the memories that pass; None when all but the superseded do."""
         if not self.narrow and not self.include_superseded:
             return None
-        clauses, values = ["project_id = ?"], [project_id]
+        where, values = self.where(project_id)
+        # one row with all of them: a hundred thousand rows would cost more than the search itself
+        sql = f"SELECT json_group_array(number) FROM memories WHERE {where}"
+        found: list[int] = json.loads(reader.execute(sql, values).fetchone()[0])
+        return found
+
+    def where(self, project_id: str) -> tuple[str, list[object]]:
+        """The condition that they are for the project's memories, and the values of its placeholders."""
+        clauses = ["project_id = ?"]
+        values: list[object] = [project_id]
         if not self.include_superseded:
             clauses.append("superseded_by IS NULL")
         for clause, bound in (("created_at >= ?", self.after), ("created_at <= ?", self.before)):
@@ -58,16 +67,13 @@ class MemoryFilters:
                 values.append(bound.isoformat())
         if self.source:
             clauses.append("substr(source, 1, ?) = ?")
-            values += [len(self.source), self.source]  # type: ignore[list-item]
+            values += [len(self.source), self.source]
         if self.tags:
             clauses.append(
                 "id IN (SELECT memory_id FROM tags WHERE project_id = ? AND tag IN (SELECT value FROM json_each(?)))"
             )
             values += [project_id, json.dumps(self.tags)]
-        # one row with all of them: a hundred thousand rows would cost more than the search itself
-        sql = f"SELECT json_group_array(number) FROM memories WHERE {' AND '.join(clauses)}"
-        found: list[int] = json.loads(reader.execute(sql, values).fetchone()[0])
-        return found
+        return " AND ".join(clauses), values
 
 
 def moment(field: str, given: str | datetime | None, *, end_of_day: bool = False) -> datetime | None:

@@ -11,7 +11,7 @@ from muniment.memory.model import Memory, MemoryHit
 from muniment.memory.words import identifiers, lift
 
 POOL = 50  # candidates by meaning that the words of the query may reorder
-NAMED = 500  # candidates by identifier; what occurs oftener tells nothing apart
+NAMED = 200  # candidates by identifier; what occurs oftener tells nothing apart
 
 
 def find(

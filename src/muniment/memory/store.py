@@ -9,6 +9,7 @@ from muniment.errors import InvalidValue, MemorySuperseded, UnknownMemory, Unkno
 from muniment.memory.database import MemoryDatabase, by_id, by_number, page_by_number
 from muniment.memory.filters import MemoryFilters
 from muniment.memory.finding import find
+from muniment.memory.listing import newest
 from muniment.memory.model import (
     MAX_BATCH,
     Anchor,
@@ -39,6 +40,7 @@ MAX_SIMILAR = 5
 READ_WHOLE = 800  # characters
 SAME_WORDS = 0.95
 MAX_LIMIT = 100
+MAX_PAGE = 500
 MAX_AGE_DAYS = 36_500
 EXPORT_PAGE = 500
 
@@ -56,8 +58,11 @@ class MemoryStore:
         self._reads = ReadCounter()
 
     def close(self) -> None:
-        self.write_reads()
-        self._database.close()
+        """Raises what ``write_reads`` raises, and is closed then all the same."""
+        try:
+            self.write_reads()
+        finally:
+            self._database.close()
 
     def keep_only(self, project_ids: Collection[str]) -> None:
         """Lets go of what is held in memory for every other project."""
@@ -302,6 +307,25 @@ class MemoryStore:
             raise InvalidValue("min_score", min_score, "it must be from 0 to 1")
         filters = MemoryFilters.of(tags, after, before, source, include_superseded=include_superseded)
         return find(self._database, project_ids, query, filters, limit, min_score)
+
+    def newest(
+        self,
+        project_ids: Sequence[str],
+        *,
+        tags: str | Iterable[str] = (),
+        limit: int = 50,
+        cursor: str | None = None,
+        after: str | datetime | None = None,
+        before: str | datetime | None = None,
+        source: str | None = None,
+        include_superseded: bool = False,
+    ) -> tuple[list[Memory], str | None]:
+        """Without a question: the latest stored first, and the ``cursor`` of the next page. Raises InvalidValue."""
+        if not 1 <= limit <= MAX_PAGE:
+            raise InvalidValue("limit", limit, f"it must be from 1 to {MAX_PAGE}")
+        filters = MemoryFilters.of(tags, after, before, source, include_superseded=include_superseded)
+        with self._database.read() as reader:
+            return newest(reader, list(dict.fromkeys(project_ids)), filters, limit, cursor)
 
     def get(self, project_id: str, memory_id: str) -> Memory:
         """Raises UnknownMemory."""

@@ -25,6 +25,7 @@ from mcp_types import (
     Resource,
     SubscriptionsListenRequestParams,
     TextContent,
+    Tool,
     ToolAnnotations,
 )
 from pydantic import AnyUrl, BaseModel, ValidationError
@@ -36,6 +37,7 @@ from muniment_api.deps import Services
 from muniment_api.errors import invalid_value
 from muniment_api.gateway.announcements import Announcements
 from muniment_api.gateway.resources import JOB_URI, JSON, PROJECT_URI, Resources
+from muniment_api.gateway.tool_schemas import squeezed
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +88,13 @@ class GatewayServer(MCPServer[dict[str, Any]]):
     def offer(self, function: Callable[..., Any], annotations: ToolAnnotations) -> None:
         """Adds a tool: its name, parameters and description are those of the function."""
         self.add_tool(function, description=inspect.getdoc(function), annotations=annotations)
+
+    async def list_tools(self) -> list[Tool]:
+        """Unlike the SDK's own: schemas are squeezed, and those of answers left out, which only programs would read."""
+        return [
+            tool.model_copy(update={"input_schema": squeezed(tool.input_schema), "output_schema": None})
+            for tool in await super().list_tools()
+        ]
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[dict[str, Any], Any] | None = None
