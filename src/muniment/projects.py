@@ -43,6 +43,8 @@ class ProjectStore:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
+        self._all: list[Project] = []
+        self._version: tuple[int, int] | None = None  # changes of other connections and of this one
         self._connection = connect(path)
         with immediate(self._connection):
             for statement in SCHEMA:
@@ -75,8 +77,14 @@ class ProjectStore:
             "watch": watch,
         }
         given = {field: value for field, value in fields.items() if value is not None}
+        check_name(name)
+        with self._lock:
+            # most calls change nothing: they must not wait for a worker that holds the write lock over an fsync
+            known = self._find(name)
+            if known is not None and watch_paths != [] and known.model_copy(update=given) == known:
+                return known, Change.UNCHANGED
         with self._lock, immediate(self._connection):
-            known = self._find(check_name(name))
+            known = self._find(name)
             if known is None and watch_paths is None:
                 raise InvalidValue("watch_paths", watch_paths, NO_FOLDER)
             if known is not None and known.watch_paths and watch_paths == []:
@@ -101,10 +109,15 @@ class ProjectStore:
             return self._find(name_or_id)
 
     def all(self) -> list[Project]:
-        """Ordered by name."""
+        """Ordered by name. They are read again only after a change, whoever made it."""
         with self._lock:
-            rows = self._connection.execute("SELECT record FROM projects ORDER BY name").fetchall()
-        return [_project(row) for row in rows]
+            # the version first: a change in between is then read once more, never missed
+            others = self._connection.execute("PRAGMA data_version").fetchone()[0]
+            version = (others, self._connection.total_changes)
+            if version != self._version:
+                rows = self._connection.execute("SELECT record FROM projects ORDER BY name").fetchall()
+                self._all, self._version = [_project(row) for row in rows], version
+            return list(self._all)
 
     def sharing_paths(self, project: Project) -> list[Project]:
         """The other projects with a folder that is, holds, or lies in one of this project's folders."""

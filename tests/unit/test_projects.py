@@ -114,6 +114,25 @@ def test_projects_are_listed_by_name_whatever_its_case(store: ProjectStore) -> N
     assert [project.name for project in store.all()] == ["Alpha", "beta", "Gamma"]
 
 
+def test_the_list_shows_what_any_process_changed_last(store: ProjectStore, path: Path) -> None:
+    other = ProjectStore(path)
+    assert store.all() == []
+    put(other, "alpha", ["/src/alpha"])
+    assert [project.name for project in store.all()] == ["alpha"]
+    put(store, "beta", ["/src/beta"])
+    assert [project.name for project in store.all()] == [project.name for project in other.all()] == ["alpha", "beta"]
+    other.remove(other.get("alpha").id, clock())
+    assert [project.name for project in store.all()] == ["beta"]
+    other.close()
+
+
+def test_a_call_that_changes_nothing_does_not_wait_for_who_writes(store: ProjectStore, path: Path) -> None:
+    put(store, "alpha", ["/src/alpha"])
+    other = ProjectStore(path)
+    with other.kept(other.get("alpha").id), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(put, store, "alpha", ["/src/alpha"]).result(5)[1] == Change.UNCHANGED
+
+
 def test_projects_over_the_same_or_nested_folders_share_them(store: ProjectStore) -> None:
     mine, _ = put(store, "mine", ["/src/app", "/docs"])
     for name, folder in [("same", "/src/app"), ("inner", "/docs/api"), ("outer", "/src"), ("near", "/src/application")]:
