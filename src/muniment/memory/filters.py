@@ -57,7 +57,8 @@ class MemoryFilters:
 
     def where(self, project_id: str) -> tuple[str, list[object]]:
         """The condition that they are for the project's memories, and the values of its placeholders."""
-        clauses = ["project_id = ?"]
+        # the plus takes the column out of the planner's choice: by tags, it must begin at the tags and not at the project
+        clauses = ["+project_id = ?" if self.tags else "project_id = ?"]
         values: list[object] = [project_id]
         if not self.include_superseded:
             clauses.append("superseded_by IS NULL")

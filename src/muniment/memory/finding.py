@@ -12,6 +12,7 @@ from muniment.memory.words import identifiers, lift
 
 POOL = 50  # candidates by meaning that the words of the query may reorder
 NAMED = 200  # candidates by identifier; what occurs oftener tells nothing apart
+NAMED_ANYWHERE = 2_000  # the same over all projects
 
 
 def find(
@@ -72,10 +73,11 @@ def _named(reader: sqlite3.Connection, project_id: str, query: str, *, supersede
     if not wanted:
         return set()
     phrases = " OR ".join('"' + token.replace('"', '""') + '"' for token in sorted(wanted))
+    # the plus: a join would begin at the project's memories and ask for the words of each
     rows = reader.execute(
-        "SELECT memories.number FROM words JOIN memories ON memories.number = words.rowid"
-        " WHERE words MATCH ? AND memories.project_id = ? AND (? OR memories.superseded_by IS NULL) LIMIT ?",
-        (phrases, project_id, superseded, NAMED + 1),
+        "SELECT number FROM memories WHERE number IN (SELECT rowid FROM words WHERE words MATCH ? LIMIT ?)"
+        " AND +project_id = ? AND (? OR superseded_by IS NULL) LIMIT ?",
+        (phrases, NAMED_ANYWHERE, project_id, superseded, NAMED + 1),
     ).fetchall()
     return {row["number"] for row in rows} if len(rows) <= NAMED else set()
 

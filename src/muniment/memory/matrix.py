@@ -63,7 +63,7 @@ class VectorMatrix:
         np.clip(scores, 0.0, 1.0, out=scores)
         allowed = ~self._hidden[:size]
         if among is not None:
-            allowed = np.isin(self._numbers[:size], np.fromiter(among, np.int64, len(among)), kind="sort")
+            allowed = np.isin(self._numbers[:size], np.fromiter(among, np.int64, len(among)))
         if min_score > 0.0:
             allowed &= scores >= min_score
         rows = np.flatnonzero(allowed)
