@@ -158,6 +158,10 @@ class PushedFiles:
             if found is not None:
                 yield found
 
+    def look_at(self, path: str) -> FoundFile | SkippedFile | None:
+        """The pushed file of this very path, without a look at any other."""
+        return self._look_at(_name(path), path)
+
     def read(self, found: FoundFile) -> FileText | SkippedFile:
         """Its text as it is now, with the stamp of that. Never raises for the file's sake."""
         try:
@@ -180,6 +184,10 @@ class PushedFiles:
     def find(self, path: str) -> PushedStamp | None:
         found = self._look_at(_name(path), path)
         return PushedStamp(found.size, found.mtime_ns) if isinstance(found, FoundFile) else None
+
+    def holds(self, path: str) -> bool:
+        """Whether there is a pushed file of this path, damaged or not."""
+        return (self._folder / _name(path)).exists()
 
     def recall(self, paths: Iterable[str]) -> None:
         """Tells paths that were pushed before, so that a damaged file is known by its own."""

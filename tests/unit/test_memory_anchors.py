@@ -86,6 +86,36 @@ def test_a_symbol_that_is_not_there_is_refused_with_those_that_are() -> None:
         make_anchor("cart.py", CODE, (12, 99), None)
 
 
+def test_a_symbol_is_its_own_lines_though_its_file_is_one_chunk() -> None:
+    anchor = make_anchor("cart.py", CODE, None, "clear")
+    assert (anchor.symbol, anchor.start_line, anchor.end_line) == ("clear", 8, 9)
+    assert compare(anchor, CODE.replace("cart.total()", "0"))[0] == CodeState.SAME
+    assert compare(anchor, CODE.replace("= []", "= ()"))[0] == CodeState.CHANGED
+    assert make_anchor("cart.py", CODE, None, "total").start_line == 12
+    method = make_anchor("cart.py", CODE, None, "Cart.total")
+    assert (method.start_line, method.end_line) == (5, 6)
+
+
+def test_a_name_that_several_have_is_refused_with_their_full_names() -> None:
+    text = CODE.replace("def total(cart)", "class Bill:\n    def total(self)")
+    with pytest.raises(InvalidValue, match=r"has several: Cart\.total, Bill\.total"):
+        make_anchor("cart.py", text, None, "total")
+
+
+def test_a_heading_is_a_symbol_too() -> None:
+    anchor = make_anchor("a.md", "# Title\n\nText.\n\n## Usage\n\nCall it.\n", None, "Title > Usage")
+    assert anchor.end_line == 7
+
+
+def test_lines_are_counted_as_everywhere_though_a_page_break_stands_in_one() -> None:
+    text = "one\ntwo \x0c two\nthree\u2028three\r\nfour"
+    anchor = make_anchor("a.c", text, (4, 4), None)
+    assert compare(anchor, text.replace("four", "4"))[0] == CodeState.CHANGED
+    assert compare(anchor, text.replace("two", "2").replace("\r", "") + "\n")[0] == CodeState.SAME
+    with pytest.raises(InvalidValue, match="has 4 lines"):
+        make_anchor("a.c", text, (5, 5), None)
+
+
 # --- files ------------------------------------------------------------------------------------------------------
 
 
@@ -165,3 +195,15 @@ def test_a_memory_of_a_project_that_was_removed_has_lost_its_code(
     gone = project.model_copy(update={"id": "gone-222222"})
     store.store(gone, "sums are exact", anchor=code.anchor(project, "cart.py"))
     assert [hit.code for hit in code.checked(store.search(gone.id, "sums"))] == [CodeState.GONE]
+
+
+def test_a_memory_whose_anchor_lies_outside_its_project_tells_nothing_of_what_is_there(
+    tmp_path: Path, code: AnchoredCode, store: MemoryStore, project: Project
+) -> None:
+    """Such an anchor cannot be made or imported; older data may hold one."""
+    (tmp_path / "secret.txt").write_text("secret\n")
+    for path in ("../secret.txt", str(tmp_path / "secret.txt"), "a\0b", ""):
+        anchor = make_anchor(path, "secret\n", None, None)
+        memory = store.store(project, f"sums are exact in {path!r}", anchor=anchor)
+        (seen,) = code.checked([store.get(project.id, memory.id)])
+        assert seen.code == CodeState.GONE

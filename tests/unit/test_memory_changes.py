@@ -65,7 +65,7 @@ def test_of_a_batch_with_a_bad_item_nothing_is_stored_and_the_item_is_named(stor
         store.store_batch(ALPHA, [Draft(content="fine"), Draft(content="  ")])
     with pytest.raises(InvalidValue, match=r"memories\[0\].tags"):
         store.store_batch(ALPHA, [Draft(content="fine", tags=["t" * 101])])
-    with pytest.raises(UnknownMemory, match="nobody"):
+    with pytest.raises(InvalidValue, match=r"memories\[1\].supersedes .*nobody"):
         store.store_batch(ALPHA, [Draft(content="fine"), Draft(content="good", supersedes="nobody")])
     for drafts in ([], [Draft(content="x")] * 201):
         with pytest.raises(InvalidValue, match="memories"):
@@ -199,11 +199,11 @@ def test_what_was_neither_read_nor_changed_is_stale_and_pruned(store: MemoryStor
     store.count_reads([read])
     store.update(ALPHA.id, changed, tags="kept")
     fresh = store.store(ALPHA, "black cherry").id
-    assert [memory.id for memory in store.stale(ALPHA.id, 60)] == [unused]
+    assert [memory.id for memory in store.stale(ALPHA.id, 60).memories] == [unused]
     assert store.count(ALPHA.id) == 4
-    assert [memory.id for memory in store.prune(ALPHA.id, 60)] == [unused]
+    assert [memory.id for memory in store.prune(ALPHA.id, 60).memories] == [unused]
     assert {hit.id for hit in store.search(ALPHA.id, "apple pear plum cherry")} == {read, changed, fresh}
-    assert store.prune(ALPHA.id, 60) == []
+    assert store.prune(ALPHA.id, 60).count == 0
     for days in (-1, 40_000):
         with pytest.raises(InvalidValue, match="max_age_days"):
             store.stale(ALPHA.id, days)

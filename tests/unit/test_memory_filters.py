@@ -52,7 +52,19 @@ def test_a_source_is_matched_by_how_it_begins(store: MemoryStore) -> None:
     assert days(store, source="agent:", after="2026-03-20") == [6, 8]
 
 
-@pytest.mark.parametrize("given", ["yesterday", "2026-02-30", "2026-13-01", "14.03.2026", "9999999999"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        "yesterday",
+        "2026-02-30",
+        "2026-13-01",
+        "14.03.2026",
+        "9999999999",
+        "20260131",
+        "2026-W05",
+        "0001-01-01T00:00:00+05:00",
+    ],
+)
 def test_what_is_no_date_is_refused_with_how_to_write_one(given: str) -> None:
     with pytest.raises(InvalidValue, match="2026-01-31"):
         MemoryFilters.of(after=given)
@@ -72,3 +84,12 @@ def test_moments_are_told_in_utc() -> None:
     assert moment("after", datetime(2026, 3, 14)) == datetime(2026, 3, 14, tzinfo=UTC)
     assert moment("after", "") is None
     assert moment("before", "2026-03-14", end_of_day=True) == datetime(2026, 3, 14, 23, 59, 59, 999999, UTC)
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["9999-12-31T23:59:59-10:00", "0001-01-01T00:00:00+10:00"],
+)
+def test_a_moment_at_the_end_of_time_is_refused(given: str) -> None:
+    with pytest.raises(InvalidValue, match="after is"):
+        moment("after", given)

@@ -122,6 +122,40 @@ def test_a_line_that_is_no_memory_is_named_by_its_number(line: str, reason: str)
         list(read_lines([good, line]))
 
 
+@pytest.mark.parametrize(
+    ("anchor", "reason"),
+    [
+        ({"path": "../../etc/passwd"}, "line 1: anchor path is"),
+        ({"path": "/etc/passwd"}, "line 1: anchor path is"),
+        ({"path": "a\0b"}, "line 1: anchor path is"),
+        ({"path": "a.py", "start_line": 3}, "line 1: anchor lines is"),
+        ({"path": "a.py", "start_line": 0, "end_line": 3}, "line 1: anchor lines is"),
+        ({"path": "a.py", "start_line": 9, "end_line": 3}, "line 1: anchor lines is"),
+        ({"path": "a.py", "symbol": "s" * 1_001}, "line 1: anchor symbol is"),
+        ({"path": "a.py", "hash": "h" * 65}, "line 1: anchor hash is"),
+    ],
+)
+def test_an_anchor_that_cannot_be_is_refused(anchor: dict[str, object], reason: str) -> None:
+    at = "2025-01-01T00:00:00+00:00"
+    record = {"id": "m1", "content": "x", "created_at": at, "updated_at": at, "anchor": {"hash": "00", **anchor}}
+    with pytest.raises(InvalidValue, match=reason):
+        list(read_lines([json.dumps(record)]))
+
+
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:59-10:00", "0001-01-01T00:00:00+10:00"])
+def test_a_moment_at_the_end_of_time_is_refused(at: str) -> None:
+    record = {"id": "m1", "content": "x", "created_at": "2025-01-01T00:00:00Z", "updated_at": at}
+    with pytest.raises(InvalidValue, match="line 1: updated_at is"):
+        list(read_lines([json.dumps(record)]))
+
+
+def test_the_id_of_a_successor_is_as_long_as_any() -> None:
+    at = "2025-01-01T00:00:00+00:00"
+    record = {"id": "m1", "content": "x", "created_at": at, "updated_at": at, "superseded_by": "s" * 65}
+    with pytest.raises(InvalidValue, match="line 1: superseded_by is"):
+        list(read_lines([json.dumps(record)]))
+
+
 def test_nothing_is_imported_into_a_project_that_was_removed(
     tmp_path: Path, store: MemoryStore, clock: ManualClock
 ) -> None:

@@ -15,13 +15,14 @@ from muniment.chunking.walking import TreeWalk
 def chunk_code(text: str, language: str, grammar: str, clock: Callable[[], float] = time.process_time) -> Chunked:
     """``grammar`` is a key of GRAMMARS, ``language`` what the text is cut as by lines should that fail. The clock is
     the process's own: a busy machine must not change what is found."""
-    outline = _outline(text, grammar, clock)
+    outline = outlined(text, grammar, clock)
     if isinstance(outline, Unparsed):
         return Chunked(chunk_lines(text, language), outline.value)
     return Chunked(pack(text, outline))
 
 
-def _outline(text: str, grammar: str, clock: Callable[[], float]) -> Outline | Unparsed:
+def outlined(text: str, grammar: str, clock: Callable[[], float] = time.process_time) -> Outline | Unparsed:
+    """What the text defines and where it may be cut, in offsets of characters; or why that cannot be told."""
     loaded = load(grammar)
     if loaded is None:
         return Unparsed.UNAVAILABLE

@@ -30,6 +30,7 @@ from muniment.errors.away import (
     StopFailed,
     UnexpectedAnswer,
     VectorsMissing,
+    VectorsPending,
     VectorsTooSlow,
 )
 from muniment.errors.base import (
@@ -39,6 +40,7 @@ from muniment.errors.base import (
 )
 from muniment.errors.missing import (
     BadRequest,
+    FileNotIndexed,
     FileOnDisk,
     FileTooLarge,
     NotPushed,
@@ -54,6 +56,7 @@ from muniment.errors.refused import (
     CancelUnconfirmed,
     ConfirmationRequired,
     FileUnreadable,
+    FileUnwritable,
     IllegalMove,
     InvalidProjectName,
     InvalidValue,
@@ -89,9 +92,11 @@ __all__ = [
     "EmbedderRefused",
     "EmbedderUnavailable",
     "ErrorBody",
+    "FileNotIndexed",
     "FileOnDisk",
     "FileTooLarge",
     "FileUnreadable",
+    "FileUnwritable",
     "ForbiddenOrigin",
     "IllegalMove",
     "InternalError",
@@ -133,6 +138,7 @@ __all__ = [
     "UnknownReceiver",
     "UnknownRoute",
     "VectorsMissing",
+    "VectorsPending",
     "VectorsTooSlow",
     "WriterBusy",
     "WrongMethod",

@@ -69,6 +69,17 @@ class VectorsMissing(MunimentError):
         super().__init__(collection=collection)
 
 
+class VectorsPending(MunimentError):
+    code = "vectors_pending"
+    http_status = 409
+    retryable = True
+    message = "The vectors of '{path}' in project '{project}' are not made yet."
+    remedy = "wait_for_index waits for them; search_code finds by words meanwhile."
+
+    def __init__(self, path: str, project: str) -> None:
+        super().__init__(path=path, project=project)
+
+
 class ModelGone(MunimentError):
     code = "model_gone"
     http_status = 503

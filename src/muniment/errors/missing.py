@@ -45,6 +45,17 @@ class NotPushed(MunimentError):
         super().__init__(path=path, project=project)
 
 
+class FileNotIndexed(MunimentError):
+    code = "file_not_indexed"
+    http_status = 404
+    message = "The index of project '{project}' has no file '{path}'.{meant}"
+    remedy = "Give the path as search results show it; wait_for_index takes in what was added just now."
+
+    def __init__(self, path: str, project: str, alike: Iterable[str] = ()) -> None:
+        shown = " or ".join(f"'{one}'" for one in alike)
+        super().__init__(path=path, project=project, meant=f" Perhaps {shown} is meant." if shown else "")
+
+
 class FileOnDisk(MunimentError):
     code = "file_on_disk"
     http_status = 404

@@ -75,6 +75,16 @@ class FileUnreadable(MunimentError):
         super().__init__(path=path, detail=detail)
 
 
+class FileUnwritable(MunimentError):
+    code = "file_unwritable"
+    http_status = 422
+    message = "The file '{path}' cannot be written: {detail}."
+    remedy = "Check the path, its permissions and the room on its disk; '-' writes to standard output."
+
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(path=path, detail=detail)
+
+
 class PathOutsideRoots(MunimentError):
     code = "path_outside_roots"
     http_status = 403

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from hashlib import blake2b
 
-from muniment.chunking import Chunk, chunk_file
+from muniment.chunking import Defined, defined_in
 from muniment.errors import InvalidValue
 from muniment.memory.model import Anchor, CodeState
 
 LINE_BYTES = 8  # of a line's digest
 MAX_NAMED = 10
+MAX_PLACES = 1_000  # that begin as the anchored lines did; a file of nothing but empty lines must not take for ever
 
 
 def parse_lines(lines: str | None) -> tuple[int, int] | None:
@@ -37,7 +38,8 @@ def make_anchor(path: str, text: str, lines: tuple[int, int] | None, symbol: str
     start, end = lines
     if end > count:
         raise InvalidValue("lines", f"{start}-{end}", f"'{path}' has {count:,} lines")
-    return Anchor(path=path, start_line=start, end_line=end, symbol=symbol, hash=_hash(_window(digests, start, end)))
+    lines_hash = _window(digests, start, start).hex() + _hash(_window(digests, start, end))
+    return Anchor(path=path, start_line=start, end_line=end, symbol=symbol, hash=lines_hash)
 
 
 def compare(anchor: Anchor, text: str | None) -> tuple[CodeState, Anchor]:
@@ -49,36 +51,44 @@ def compare(anchor: Anchor, text: str | None) -> tuple[CodeState, Anchor]:
         same = _hash(digests) == anchor.hash
         return (CodeState.SAME if same else CodeState.CHANGED), anchor
     length = anchor.end_line - anchor.start_line
-    last = len(digests) // LINE_BYTES - length
-    # where it was, then nearest first: lines above it come and go
-    for start in sorted(range(1, last + 1), key=lambda line: abs(line - (anchor.start_line or 0))):
-        if _hash(_window(digests, start, start + length)) == anchor.hash:
+    first, whole = anchor.hash[: 2 * LINE_BYTES], anchor.hash[2 * LINE_BYTES :]
+    for start in _lines_like(first, digests, anchor.start_line):
+        if _hash(_window(digests, start, start + length)) == whole:
             return CodeState.SAME, anchor.model_copy(update={"start_line": start, "end_line": start + length})
     return CodeState.CHANGED, anchor
 
 
+def _lines_like(first: str, digests: bytes, near: int) -> list[int]:
+    """The lines of that digest, the nearest first: lines above it come and go."""
+    found = [
+        place // LINE_BYTES + 1
+        for place in range(0, len(digests), LINE_BYTES)
+        if digests[place : place + LINE_BYTES].hex() == first
+    ]
+    return sorted(found, key=lambda line: abs(line - near))[:MAX_PLACES]
+
+
 def _definition(path: str, text: str, symbol: str) -> tuple[str, tuple[int, int]]:
-    chunks = chunk_file(path, text).chunks
-    exact = [chunk for chunk in chunks if chunk.symbol == symbol or symbol in chunk.defines]
-    found = exact or [chunk for chunk in chunks if chunk.symbol and chunk.symbol.endswith(f".{symbol}")]
+    known = defined_in(path, text)
+    inner = (f".{symbol}", f" > {symbol}")  # of a class, below a heading
+    found = [one for one in known if one.symbol == symbol] or [one for one in known if one.symbol.endswith(inner)]
     if not found:
-        known = ", ".join(_names(chunks)[:MAX_NAMED]) or "no definition that is recognised"
-        raise InvalidValue("symbol", symbol, f"'{path}' defines no such thing, but {known}; or give lines")
-    names = _names(found)
-    if not exact and len(names) > 1:
+        others = ", ".join(_names(known)[:MAX_NAMED]) or "no definition that is recognised"
+        raise InvalidValue("symbol", symbol, f"'{path}' defines no such thing, but {others}; or give lines")
+    if len(names := _names(found)) > 1:
         raise InvalidValue("symbol", symbol, f"'{path}' has several: {', '.join(names[:MAX_NAMED])}")
-    return symbol, (min(chunk.start_line for chunk in found), max(chunk.end_line for chunk in found))
+    return symbol, (min(one.start_line for one in found), max(one.end_line for one in found))
 
 
-def _names(chunks: Sequence[Chunk]) -> list[str]:
-    return list(dict.fromkeys(chunk.symbol for chunk in chunks if chunk.symbol))
+def _names(definitions: Sequence[Defined]) -> list[str]:
+    return list(dict.fromkeys(one.symbol for one in definitions))
 
 
 def _digests(text: str) -> bytes:
     """One digest for each line; space at its end does not count."""
+    lines = text.removesuffix("\n").split("\n") if text else []  # no other break ends a line: so chunks count them
     return b"".join(
-        blake2b(line.rstrip().encode("utf-8", "surrogatepass"), digest_size=LINE_BYTES).digest()
-        for line in text.splitlines()
+        blake2b(line.rstrip().encode("utf-8", "surrogatepass"), digest_size=LINE_BYTES).digest() for line in lines
     )
 
 

@@ -56,15 +56,16 @@ class AnchoredCode:
 
     def _text_in(self, project_id: str, path: str) -> str | None:
         try:
-            return self._text(self._project_of(project_id), path)
-        except UnknownProject:  # removed meanwhile
+            return self._text(self._project_of(project_id), check_path(path))
+        except (UnknownProject, InvalidValue):  # removed meanwhile; a path that could lead out of the project
             return None
 
     def _text(self, project: Project, path: str) -> str | None:
-        for found in PushedFiles(self._folder.project(project.id).pushed).look(path):
-            if isinstance(found, FoundFile) and found.path == path:
-                read = PushedFiles(self._folder.project(project.id).pushed).read(found)
-                return read.text if isinstance(read, FileText) else None
+        pushed = PushedFiles(self._folder.project(project.id).pushed)
+        found = pushed.look_at(path)
+        if found is not None:
+            read = pushed.read(found) if isinstance(found, FoundFile) else found
+            return read.text if isinstance(read, FileText) else None
         absolute = absolute_path(path, project.watch_paths)
         if absolute is None:
             return None

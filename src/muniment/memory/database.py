@@ -26,21 +26,24 @@ class MemoryDatabase:
 
     def __init__(self, path: Path, embedder: Embedder) -> None:
         self._embedder = embedder
-        # Two connections: a search must not wait while a store waits for another process's write lock.
-        # Lock order: _writing, the database's write lock, _reading.
-        self._writing, self._reading = threading.Lock(), threading.Lock()
-        self.writer, self._reader = connect(path, synchronous="full"), connect(path)
-        self._matrices: dict[str, VectorMatrix] = {}
+        # Three connections: a search must not wait while a store waits for another process's write lock, nor while
+        # somebody reads all there is. Lock order: _writing, the database's write lock, _reading.
+        self._writing, self._reading, self._browsing = threading.Lock(), threading.Lock(), threading.Lock()
+        self._adopting = threading.Lock()
+        self.writer = connect(path, synchronous="full")
         prepare(self.writer)
+        self._reader, self._browser = connect(path), connect(path)
+        self._matrices: dict[str, VectorMatrix] = {}
 
     @property
     def model(self) -> str:
         return self._embedder.name
 
     def close(self) -> None:
-        with self._writing, self._reading:
+        with self._writing, self._reading, self._browsing:
             self.writer.close()
             self._reader.close()
+            self._browser.close()
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -51,6 +54,12 @@ class MemoryDatabase:
     def read(self) -> Iterator[sqlite3.Connection]:
         with self._reading, snapshot(self._reader):
             yield self._reader
+
+    @contextmanager
+    def browse(self) -> Iterator[sqlite3.Connection]:
+        """To read much at leisure: no search waits for it."""
+        with self._browsing, snapshot(self._browser):
+            yield self._browser
 
     def next_sequence(self) -> int:
         """Of the next change. Inside a write transaction."""
@@ -97,26 +106,35 @@ class MemoryDatabase:
         return matrix
 
     def adopt(self, project_ids: Sequence[str]) -> None:
-        """Embeds anew what another model embedded, a few at a time and outside every lock."""
+        """Embeds anew what another model embedded, a few at a time and outside every lock of the database."""
+        if not self._foreign(project_ids):
+            return
+        with self._adopting:  # who waited finds it done
+            foreign = self._foreign(project_ids)
+            for start in range(0, len(foreign), EMBED_BATCH):
+                self._adopt(foreign[start : start + EMBED_BATCH])
+
+    def _foreign(self, project_ids: Sequence[str]) -> list[int]:
         with self.read() as reader:
-            foreign = [number for one in project_ids for number in self.matrix(reader, one).foreign]
-        for start in range(0, len(foreign), EMBED_BATCH):
-            batch = json.dumps(foreign[start : start + EMBED_BATCH])
-            with self.read() as reader:
-                rows = reader.execute(
-                    "SELECT number, sequence, content FROM memories WHERE number IN (SELECT value FROM json_each(?))",
-                    (batch,),
-                ).fetchall()
-            if not rows:  # deleted meanwhile
-                continue
-            vectors = self.embed([row["content"] for row in rows])
-            with self.write() as writer:
-                for row, vector in zip(rows, vectors, strict=True):
-                    # the sequence tells whether it is still the text that was embedded
-                    writer.execute(
-                        "UPDATE memories SET model = ?, vector = ?, sequence = ? WHERE number = ? AND sequence = ?",
-                        (self.model, vector.tobytes(), self.next_sequence(), row["number"], row["sequence"]),
-                    )
+            return [number for one in project_ids for number in self.matrix(reader, one).foreign]
+
+    def _adopt(self, numbers: Sequence[int]) -> None:
+        with self.read() as reader:
+            rows = reader.execute(
+                "SELECT number, sequence, content FROM memories"
+                " WHERE number IN (SELECT value FROM json_each(?)) AND model <> ?",
+                (json.dumps(numbers), self.model),
+            ).fetchall()
+        if not rows:  # deleted, or adopted by another process meanwhile
+            return
+        vectors = self.embed([row["content"] for row in rows])
+        with self.write() as writer:
+            for row, vector in zip(rows, vectors, strict=True):
+                # the sequence tells whether it is still the text that was embedded
+                writer.execute(
+                    "UPDATE memories SET model = ?, vector = ?, sequence = ? WHERE number = ? AND sequence = ?",
+                    (self.model, vector.tobytes(), self.next_sequence(), row["number"], row["sequence"]),
+                )
 
 
 def memory_of(row: sqlite3.Row) -> Memory:
@@ -145,7 +163,7 @@ def by_number(reader: sqlite3.Connection, numbers: Iterable[int]) -> dict[int, M
 def page_by_number(reader: sqlite3.Connection, project_id: str, after: int, count: int) -> dict[int, Memory]:
     """The next ``count`` memories of a project, in the order they came."""
     rows = reader.execute(
-        f"SELECT {COLUMNS}, number FROM memories WHERE project_id = ? AND number > ? ORDER BY number LIMIT ?",
+        f"SELECT {COLUMNS}, number FROM memories WHERE +project_id = ? AND number > ? ORDER BY number LIMIT ?",
         (project_id, after, count),
     )
     return {row["number"]: memory_of(row) for row in rows}

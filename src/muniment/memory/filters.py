@@ -1,6 +1,7 @@
 """Which memories of a project may answer, as SQL: filters apply before the ranking, so that they cost no recall."""
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Self
 from muniment.errors import InvalidValue
 from muniment.memory.model import MAX_SOURCE, clean_tags, clean_text
 
-DATE_LENGTH = len("2026-01-31")
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,8 @@ class MemoryFilters:
         return bool(self.tags or self.after or self.before or self.source)
 
     def numbers(self, reader: sqlite3.Connection, project_id: str) -> list[int] | None:
-        """The numbers of the memories that pass; None when all but the superseded do."""
-        if not self.narrow and not self.include_superseded:
+        """The numbers of the memories that pass; None when nothing but being superseded is looked at."""
+        if not self.narrow:
             return None
         where, values = self.where(project_id)
         # one row with all of them: a hundred thousand rows would cost more than the search itself
@@ -57,7 +58,7 @@ class MemoryFilters:
 
     def where(self, project_id: str) -> tuple[str, list[object]]:
         """The condition that they are for the project's memories, and the values of its placeholders."""
-        # the plus takes the column out of the planner's choice: by tags, it must begin at the tags and not at the project
+        # the plus takes the column out of the planner's choice: by tags, it must begin at the tags, not at the project
         clauses = ["+project_id = ?" if self.tags else "project_id = ?"]
         values: list[object] = [project_id]
         if not self.include_superseded:
@@ -88,11 +89,12 @@ def moment(field: str, given: str | datetime | None, *, end_of_day: bool = False
         return given.astimezone(UTC) if given.tzinfo else given.replace(tzinfo=UTC)
     text = given.strip()
     try:
-        if len(text) == DATE_LENGTH:
+        if DATE.fullmatch(text):
             start = datetime.combine(date.fromisoformat(text), time(), UTC)
             return start + timedelta(days=1, microseconds=-1) if end_of_day else start
-        parsed = datetime.fromisoformat(text)
-    except (ValueError, OverflowError) as error:
-        reason = "it is no date; write 2026-01-31 or 2026-01-31T15:00:00+00:00"
-        raise InvalidValue(field, given[:40], reason) from error
-    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+        if DATE.match(text):
+            parsed = datetime.fromisoformat(text)
+            return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise InvalidValue(field, given[:40], "it is no date; write 2026-01-31 or 2026-01-31T15:00:00+00:00")

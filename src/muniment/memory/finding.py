@@ -3,16 +3,14 @@
 import sqlite3
 from collections.abc import Collection, Sequence
 
-from muniment.embedding import Vectors
 from muniment.memory.database import MemoryDatabase, by_number
 from muniment.memory.filters import MemoryFilters
-from muniment.memory.matrix import VectorMatrix
 from muniment.memory.model import Memory, MemoryHit
 from muniment.memory.words import identifiers, lift
 
 POOL = 50  # candidates by meaning that the words of the query may reorder
 NAMED = 200  # candidates by identifier; what occurs oftener tells nothing apart
-NAMED_ANYWHERE = 2_000  # the same over all projects
+IDENTIFIERS = 8  # of a query are asked for, the longest
 
 
 def find(
@@ -26,22 +24,35 @@ def find(
     """The nearest memories of the projects, best first. ``query`` is cleaned."""
     vector = database.embed([query])[0]
     database.adopt(project_ids)
-    scores: dict[int, float] = {}
+    nearest: dict[int, float] = {}
+    exact: dict[int, float] = {}
+    telling: set[str] = set()
     with database.read() as reader:
         for project_id in project_ids:
             matrix = database.matrix(reader, project_id)
             among = filters.numbers(reader, project_id)
-            scores.update(_candidates(reader, matrix, project_id, query, vector, among, max(POOL, 2 * limit)))
-        pool = by_number(reader, [number for number, score in scores.items() if score >= min_score])
-    return [_hit(memory, scores[number]) for number, memory in ordered(pool, scores, query)[:limit]]
+            by_meaning = matrix.nearest(
+                vector, max(POOL, 2 * limit), among=among, min_score=min_score, hidden=filters.include_superseded
+            )
+            nearest.update(by_meaning)
+            for token, named in _named(reader, project_id, query, superseded=filters.include_superseded).items():
+                telling.add(token)
+                exact.update(matrix.scores(vector, named if among is None else named.intersection(among)))
+        # of many projects together no more than of one: each candidate is read and compared word by word
+        best = sorted(nearest.items(), key=lambda item: -item[1])[: max(POOL, 2 * limit)]
+        scores = dict(best) | {number: score for number, score in exact.items() if score >= min_score}
+        pool = by_number(reader, scores)
+    return [_hit(memory, scores[number]) for number, memory in ordered(pool, scores, query, telling)[:limit]]
 
 
-def ordered(pool: dict[int, Memory], scores: dict[int, float], query: str) -> list[tuple[int, Memory]]:
-    """By cosine and what words add to it; of equals, the latest first."""
+def ordered(
+    pool: dict[int, Memory], scores: dict[int, float], query: str, telling: Collection[str]
+) -> list[tuple[int, Memory]]:
+    """By cosine and what words add to it, ``telling`` being the identifiers that count; of equals, the latest first."""
 
     def place(item: tuple[int, Memory]) -> tuple[object, ...]:
         number, memory = item
-        return scores[number] + lift(query, said(memory)), memory.updated_at, memory.id
+        return scores[number] + lift(query, said(memory), telling), memory.updated_at, memory.id
 
     return sorted(pool.items(), key=place, reverse=True)
 
@@ -52,34 +63,23 @@ def said(memory: Memory) -> str:
     return " ".join([memory.content, memory.source or "", *memory.tags, anchored])
 
 
-def _candidates(
-    reader: sqlite3.Connection,
-    matrix: VectorMatrix,
-    project_id: str,
-    query: str,
-    vector: Vectors,
-    among: Collection[int] | None,
-    count: int,
-) -> list[tuple[int, float]]:
-    named = _named(reader, project_id, query, superseded=among is not None)
-    if among is not None:
-        named &= set(among)
-    return matrix.nearest(vector, count, among=among) + matrix.scores(vector, named)
+def _named(reader: sqlite3.Connection, project_id: str, query: str, *, superseded: bool) -> dict[str, set[int]]:
+    """The project's memories that hold an identifier of the query, for each that some hold, but not too many."""
+    found: dict[str, set[int]] = {}
+    for token in sorted(identifiers(query), key=len, reverse=True)[:IDENTIFIERS]:
+        # begun at the words: a join would begin at the project's memories and ask for the words of each
+        rows = reader.execute(
+            "SELECT number, superseded_by FROM memories"
+            " WHERE number IN (SELECT rowid FROM words WHERE words MATCH ? LIMIT ?)",
+            (f"project_id : {_quoted(project_id)} AND {{content source}} : {_quoted(token)}", NAMED + 1),
+        ).fetchall()
+        if 0 < len(rows) <= NAMED:
+            found[token] = {row["number"] for row in rows if superseded or row["superseded_by"] is None}
+    return found
 
 
-def _named(reader: sqlite3.Connection, project_id: str, query: str, *, superseded: bool) -> set[int]:
-    """The memories that hold an identifier of the query; none if there are too many of them."""
-    wanted = identifiers(query)
-    if not wanted:
-        return set()
-    phrases = " OR ".join('"' + token.replace('"', '""') + '"' for token in sorted(wanted))
-    # the plus: a join would begin at the project's memories and ask for the words of each
-    rows = reader.execute(
-        "SELECT number FROM memories WHERE number IN (SELECT rowid FROM words WHERE words MATCH ? LIMIT ?)"
-        " AND +project_id = ? AND (? OR superseded_by IS NULL) LIMIT ?",
-        (phrases, NAMED_ANYWHERE, project_id, superseded, NAMED + 1),
-    ).fetchall()
-    return {row["number"] for row in rows} if len(rows) <= NAMED else set()
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
 
 
 def _hit(memory: Memory, score: float) -> MemoryHit:

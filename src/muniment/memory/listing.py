@@ -47,6 +47,8 @@ def _place(cursor: str) -> Place:
     created_at, _, number = cursor.rpartition("/")
     try:
         datetime.fromisoformat(created_at)
+        if not 0 <= int(number) < 2**63:
+            raise ValueError(number)
         return created_at, int(number)
     except ValueError as error:
         raise InvalidValue("cursor", cursor[:60], "it is not the next of a page") from error

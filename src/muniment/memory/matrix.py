@@ -52,16 +52,22 @@ class VectorMatrix:
             self._row_of[moved] = row
 
     def nearest(
-        self, vector: Vectors, count: int, *, among: Collection[int] | None = None, min_score: float = 0.0
+        self,
+        vector: Vectors,
+        count: int,
+        *,
+        among: Collection[int] | None = None,
+        min_score: float = 0.0,
+        hidden: bool = False,
     ) -> Scored:
         """At most ``count`` numbers, best first, with cosine from 0 to 1; ``among`` and ``min_score`` filter first.
 
-        Without ``among`` all that are not hidden take part.
+        Without ``among`` all take part, the hidden ones if ``hidden``.
         """
         size = len(self._row_of)
         scores = self._rows[:size] @ vector
         np.clip(scores, 0.0, 1.0, out=scores)
-        allowed = ~self._hidden[:size]
+        allowed = np.ones(size, dtype=np.bool_) if hidden else ~self._hidden[:size]
         if among is not None:
             allowed = np.isin(self._numbers[:size], np.fromiter(among, np.int64, len(among)))
         if min_score > 0.0:

@@ -19,7 +19,8 @@ MAX_BATCH = 200  # memories stored by one call
 class Anchor(BaseModel):
     """The code that a memory is about, as it was when that was said: lines 1-based and inclusive.
 
-    ``hash`` is that of the lines' text without trailing space; without lines, of the whole file's.
+    ``hash`` is that of the lines' text without trailing space, behind that of the first line alone; without lines, of
+    the whole file's.
     """
 
     path: str
@@ -90,6 +91,13 @@ class StaleMemory(BaseModel):
     last_used_at: datetime
 
 
+class StaleMemories(BaseModel):
+    """``count`` of them in all, and those that were unused for longest."""
+
+    count: int
+    memories: list[StaleMemory]
+
+
 class Draft(BaseModel):
     """What is to be stored, cleaned by ``clean_draft``."""
 
@@ -126,6 +134,8 @@ def clean_text(field: str, text: str, longest: int = MAX_CONTENT) -> str:
         raise InvalidValue(field, ascii(text[:40]), "it holds half of a surrogate pair, which is no text") from error
     if not text:
         raise InvalidValue(field, text, "it is empty")
+    if "\0" in text:
+        raise InvalidValue(field, ascii(text[:40]), "it holds a NUL character")
     if len(text) > longest:
         raise InvalidValue(field, f"{text[:40]}...", f"it has {len(text):,} characters, more than {longest:,}")
     return text

@@ -7,10 +7,14 @@ from datetime import UTC, datetime
 
 
 class ReadCounter:
-    """Safe for threads. Counts that were not written are lost with the process: they guide a clean-up, no more."""
+    """Safe for threads. Counts that were not written are lost with the process: they guide a clean-up, no more.
+
+    ``writing`` is held from ``take`` until what was taken is written: whoever then reads the counts has them all.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self.writing = threading.Lock()
         self._counts: dict[str, tuple[int, datetime]] = {}
 
     def count(self, memory_ids: Iterable[str], now: datetime) -> None:

@@ -64,28 +64,41 @@ SCHEMA: Final = (
         PRIMARY KEY (project_id, sequence)
     ) WITHOUT ROWID
     """,
+    # an import may bring what was superseded before it brings the successor, or without it
+    """
+    CREATE TABLE IF NOT EXISTS awaited (
+        successor TEXT NOT NULL,
+        memory_id TEXT NOT NULL REFERENCES memories (id) ON DELETE CASCADE,
+        PRIMARY KEY (successor, memory_id)
+    ) WITHOUT ROWID
+    """,
     "CREATE TABLE IF NOT EXISTS removed_projects (project_id TEXT PRIMARY KEY) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS changes (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), sequence INTEGER)",
     "INSERT OR IGNORE INTO changes VALUES (1, 0)",
     """
     CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(
-        content, source, content='memories', content_rowid='number', detail='full', tokenize="unicode61 tokenchars '_'"
+        content, source, project_id, content='memories', content_rowid='number', detail='full',
+        tokenize="unicode61 tokenchars '_'"
     )
     """,
     """
     CREATE TRIGGER IF NOT EXISTS words_added AFTER INSERT ON memories BEGIN
-        INSERT INTO words (rowid, content, source) VALUES (new.number, new.content, new.source);
+        INSERT INTO words (rowid, content, source, project_id)
+        VALUES (new.number, new.content, new.source, new.project_id);
     END
     """,
     """
     CREATE TRIGGER IF NOT EXISTS words_dropped AFTER DELETE ON memories BEGIN
-        INSERT INTO words (words, rowid, content, source) VALUES ('delete', old.number, old.content, old.source);
+        INSERT INTO words (words, rowid, content, source, project_id)
+        VALUES ('delete', old.number, old.content, old.source, old.project_id);
     END
     """,
     """
     CREATE TRIGGER IF NOT EXISTS words_changed AFTER UPDATE OF content, source ON memories BEGIN
-        INSERT INTO words (words, rowid, content, source) VALUES ('delete', old.number, old.content, old.source);
-        INSERT INTO words (rowid, content, source) VALUES (new.number, new.content, new.source);
+        INSERT INTO words (words, rowid, content, source, project_id)
+        VALUES ('delete', old.number, old.content, old.source, old.project_id);
+        INSERT INTO words (rowid, content, source, project_id)
+        VALUES (new.number, new.content, new.source, new.project_id);
     END
     """,
 )
@@ -93,11 +106,13 @@ SCHEMA: Final = (
 
 def prepare(connection: sqlite3.Connection) -> None:
     """Makes the tables, or those of an earlier version into them. Raises DataTooNew. Two at once are harmless."""
+    if _version(connection) == VERSION:
+        return  # without a lock: who writes for long keeps nobody from opening
     # dropping a table deletes what refers to its rows, unless nobody looks at references; inert inside a transaction
     connection.execute("PRAGMA foreign_keys=OFF")
     try:
         with immediate(connection):
-            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+            version = _version(connection)
             if version > VERSION:
                 raise DataTooNew("memories.sqlite", version, VERSION)
             if version < VERSION:
@@ -105,6 +120,10 @@ def prepare(connection: sqlite3.Connection) -> None:
                 connection.execute(f"PRAGMA user_version={VERSION}")
     finally:
         connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _bring_up(connection: sqlite3.Connection) -> None:

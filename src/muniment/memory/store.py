@@ -1,11 +1,11 @@
 """The memories of record: what may become one, how they change, and how they are found again."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from muniment.embedding import Embedder, Vectors
-from muniment.errors import InvalidValue, MemorySuperseded, UnknownMemory, UnknownProject
+from muniment.errors import InvalidValue, UnknownMemory, UnknownProject
 from muniment.memory.database import MemoryDatabase, by_id, by_number, page_by_number
 from muniment.memory.filters import MemoryFilters
 from muniment.memory.finding import find
@@ -17,6 +17,7 @@ from muniment.memory.model import (
     Memory,
     MemoryHit,
     SimilarMemory,
+    StaleMemories,
     StaleMemory,
     Stored,
     Topic,
@@ -25,10 +26,10 @@ from muniment.memory.model import (
     clean_source,
     clean_tags,
     clean_text,
-    new_memory_id,
 )
-from muniment.memory.overview import topics, unused
+from muniment.memory.overview import count_unused, topics, unused
 from muniment.memory.reads import ReadCounter, write_down
+from muniment.memory.rows import RowWriter
 from muniment.memory.transfer import Imported, Record, take_in
 from muniment.memory.words import coverage
 from muniment.project import Project
@@ -36,6 +37,7 @@ from muniment.project import Project
 DUPLICATE = 0.95  # cosine above which a new memory is not stored
 SIMILAR = 0.80  # cosine from which the answer points at what is there
 MAX_SIMILAR = 5
+COMPARED = 50  # of long texts with one beginning the nearest need not be the same one
 # A model reads only the beginning of a long text: there, the words must agree too before it counts as a duplicate.
 READ_WHOLE = 800  # characters
 SAME_WORDS = 0.95
@@ -43,6 +45,8 @@ MAX_LIMIT = 100
 MAX_PAGE = 500
 MAX_AGE_DAYS = 36_500
 EXPORT_PAGE = 500
+STALE_SHOWN = 200
+PRUNED_AT_ONCE = 200
 
 
 class MemoryStore:
@@ -54,6 +58,7 @@ class MemoryStore:
 
     def __init__(self, path: Path, embedder: Embedder, clock: Callable[[], datetime]) -> None:
         self._database = MemoryDatabase(path, embedder)
+        self._rows = RowWriter(self._database)
         self._clock = clock
         self._reads = ReadCounter()
 
@@ -107,12 +112,14 @@ class MemoryStore:
             if writer.execute("SELECT 1 FROM removed_projects WHERE project_id = ?", (project.id,)).fetchone():
                 raise UnknownProject(project.name, [])
             fresh: list[tuple[str, str, Vectors]] = []  # of this call: no reader sees them before the commit
+            superseded = {draft.supersedes for draft in drafts if draft.supersedes}
             for draft, vector in zip(drafts, vectors, strict=True):
-                near = self._near(project.id, draft, vector, fresh)
+                near = self._near(project.id, draft, vector, fresh, superseded)
                 if isinstance(near, Stored):
                     stored.append(near)
                     continue
-                memory_id = self._insert(project, draft, vector)
+                field = f"memories[{len(stored)}]." if len(drafts) > 1 else ""
+                memory_id = self._rows.insert(project, draft, vector, self._clock(), field)
                 fresh.append((memory_id, draft.content, vector))
                 message = None if not near else "Similar memories exist; supersede or delete those that it replaces."
                 stored.append(
@@ -120,41 +127,22 @@ class MemoryStore:
                 )
         return stored
 
-    def _insert(self, project: Project, draft: Draft, vector: Vectors) -> str:
-        writer, memory_id, now = self._database.writer, new_memory_id(), self._now()
-        if draft.supersedes:
-            self._hide(project.id, draft.supersedes, memory_id)
-        anchor = draft.anchor.model_dump_json() if draft.anchor else None
-        said = (memory_id, project.id, project.name, draft.source, now, now, anchor, draft.content)
-        writer.execute(
-            "INSERT INTO memories (id, project_id, project, source, created_at, updated_at, anchor, content, sequence,"
-            " model, vector) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*said, self._database.next_sequence(), self._database.model, vector.tobytes()),
-        )
-        self._tag(project.id, memory_id, list(draft.tags))
-        return memory_id
-
-    def _hide(self, project_id: str, memory_id: str, superseded_by: str) -> None:
-        known = self._row(project_id, memory_id)
-        if known.superseded_by:
-            raise MemorySuperseded(memory_id, known.superseded_by)
-        self._database.writer.execute(
-            "UPDATE memories SET superseded_by = ?, sequence = ? WHERE id = ?",
-            (superseded_by, self._database.next_sequence(), memory_id),
-        )
-
     def _near(
-        self, project_id: str, draft: Draft, vector: Vectors, fresh: Sequence[tuple[str, str, Vectors]]
+        self,
+        project_id: str,
+        draft: Draft,
+        vector: Vectors,
+        fresh: Sequence[tuple[str, str, Vectors]],
+        superseded: Collection[str],
     ) -> Stored | list[SimilarMemory]:
         """The refusal of a duplicate, or the similar ones. Inside the write transaction: nobody else can store."""
         with self._database.read() as reader:
-            found = self._database.matrix(reader, project_id).nearest(vector, MAX_SIMILAR, min_score=SIMILAR)
+            found = self._database.matrix(reader, project_id).nearest(vector, COMPARED, min_score=SIMILAR)
             known = by_number(reader, [number for number, _ in found])
         near = [(known[number].id, known[number].content, score) for number, score in found]
         near += [(one, content, float(vector @ other)) for one, content, other in fresh]
-        near = sorted(
-            (one for one in near if one[2] >= SIMILAR and one[0] != draft.supersedes), key=lambda one: -one[2]
-        )
+        near = [one for one in near if one[2] >= SIMILAR and one[0] not in superseded]
+        near.sort(key=lambda one: -one[2])
         for memory_id, content, score in near:
             if not draft.supersedes and score > DUPLICATE and _covers(content, draft.content):
                 message = (
@@ -194,12 +182,11 @@ class MemoryStore:
         if anchor is not None or drop_anchor:
             changes["anchor"] = anchor.model_dump_json() if anchor is not None else None
         with self._database.write():
-            self._row(project_id, memory_id)
-            self._change(memory_id, changes)
+            self._rows.get(project_id, memory_id)
+            self._rows.change(memory_id, changes, self._clock())
             if wanted is not None:
-                self._untag(project_id, memory_id)
-                self._tag(project_id, memory_id, wanted)
-            return self._row(project_id, memory_id)
+                self._rows.tag(project_id, memory_id, wanted)
+            return self._rows.get(project_id, memory_id)
 
     def retag(
         self,
@@ -218,12 +205,11 @@ class MemoryStore:
         if wanted is not None and (added or removed):
             raise InvalidValue("set_tags", wanted, "give it alone, or add_tags and remove_tags")
         with self._database.write():
-            known = self._row(project_id, memory_id)
+            known = self._rows.get(project_id, memory_id)
             tags = wanted if wanted is not None else clean_tags([*(set(known.tags) - set(removed)), *added])
-            self._change(memory_id, {})
-            self._untag(project_id, memory_id)
-            self._tag(project_id, memory_id, tags)
-            return self._row(project_id, memory_id)
+            self._rows.change(memory_id, {}, self._clock())
+            self._rows.tag(project_id, memory_id, tags)
+            return self._rows.get(project_id, memory_id)
 
     def delete(self, project_id: str, memory_ids: Sequence[str]) -> int:
         """Deletes those of the ids that the project has and returns their number; UnknownMemory when it has none.
@@ -232,50 +218,10 @@ class MemoryStore:
         """
         ids = check_ids("memory_ids", memory_ids)
         with self._database.write():
-            deleted = sum(self._delete(project_id, memory_id) for memory_id in ids)
-        if not deleted:
-            raise UnknownMemory(", ".join(memory_ids), project_id)
+            deleted = sum(self._rows.delete(project_id, memory_id) for memory_id in ids)
+            if not deleted:
+                raise UnknownMemory(", ".join(memory_ids), project_id)
         return deleted
-
-    def _delete(self, project_id: str, memory_id: str) -> bool:
-        writer = self._database.writer
-        found = writer.execute(
-            "DELETE FROM memories WHERE id = ? AND project_id = ? RETURNING number", (memory_id, project_id)
-        ).fetchall()
-        for row in found:
-            tombstone = (project_id, self._database.next_sequence(), row["number"])
-            writer.execute("INSERT INTO removed (project_id, sequence, number) VALUES (?, ?, ?)", tombstone)
-        hidden = writer.execute("SELECT id FROM memories WHERE superseded_by = ?", (memory_id,)).fetchall()
-        for row in hidden:
-            writer.execute(
-                "UPDATE memories SET superseded_by = NULL, sequence = ? WHERE id = ?",
-                (self._database.next_sequence(), row["id"]),
-            )
-        return bool(found)
-
-    def _change(self, memory_id: str, changes: dict[str, object]) -> None:
-        columns = {**changes, "updated_at": self._now(), "sequence": self._database.next_sequence()}
-        assignments = ", ".join(f"{column} = ?" for column in columns)
-        self._database.writer.execute(f"UPDATE memories SET {assignments} WHERE id = ?", (*columns.values(), memory_id))
-
-    def _tag(self, project_id: str, memory_id: str, tags: Iterable[str]) -> None:
-        rows = [(project_id, tag, memory_id) for tag in tags]
-        self._database.writer.executemany("INSERT INTO tags VALUES (?, ?, ?)", rows)
-
-    def _untag(self, project_id: str, memory_id: str) -> None:
-        self._database.writer.execute(
-            "DELETE FROM tags WHERE project_id = ? AND memory_id = ?", (project_id, memory_id)
-        )
-
-    def _row(self, project_id: str, memory_id: str) -> Memory:
-        """As of the open write transaction."""
-        found = [memory for memory in by_id(self._database.writer, [memory_id]) if memory.project_id == project_id]
-        if not found:
-            raise UnknownMemory(memory_id, project_id)
-        return found[0]
-
-    def _now(self) -> str:
-        return self._clock().astimezone(UTC).isoformat()
 
     # --- finding -------------------------------------------------------------------------------------------------
 
@@ -348,7 +294,7 @@ class MemoryStore:
 
     def topics(self, project_ids: Sequence[str]) -> list[Topic]:
         """The tags of the projects' memories, most used first."""
-        with self._database.read() as reader:
+        with self._database.browse() as reader:
             return topics(reader, project_ids)
 
     # --- keeping it small ----------------------------------------------------------------------------------------
@@ -359,32 +305,45 @@ class MemoryStore:
 
     def write_reads(self) -> None:
         """Writes down what was counted. Raises sqlite3.OperationalError when the database is locked for long."""
-        taken = self._reads.take()
-        if not taken:
-            return
-        try:
-            with self._database.write() as writer:
-                write_down(writer, taken)
-        except BaseException:
-            self._reads.put_back(taken)
-            raise
+        with self._reads.writing:
+            taken = self._reads.take()
+            if not taken:
+                return
+            try:
+                with self._database.write() as writer:
+                    write_down(writer, taken)
+            except BaseException:
+                self._reads.put_back(taken)
+                raise
 
-    def stale(self, project_id: str, max_age_days: float) -> list[StaleMemory]:
+    def stale(self, project_id: str, max_age_days: float) -> StaleMemories:
         """The memories that were neither read nor changed for so long, the longest unused first."""
+        since = self._since(max_age_days)
+        self.write_reads()
+        with self._database.browse() as reader:
+            count = count_unused(reader, project_id, since)
+            return StaleMemories(count=count, memories=unused(reader, project_id, since, STALE_SHOWN))
+
+    def prune(self, project_id: str, max_age_days: float) -> StaleMemories:
+        """Deletes them, and returns what it deleted. One that is read or changed meanwhile stays; reads by way of
+        another gateway count some seconds later."""
+        since, shown, count = self._since(max_age_days), list[StaleMemory](), 0
+        while True:
+            self.write_reads()
+            # a few at a time: nobody else can store meanwhile
+            with self._database.write() as writer:
+                gone = unused(writer, project_id, since, PRUNED_AT_ONCE)
+                for memory in gone:
+                    self._rows.delete(project_id, memory.id)
+            count += len(gone)
+            shown += gone[: STALE_SHOWN - len(shown)]
+            if len(gone) < PRUNED_AT_ONCE:
+                return StaleMemories(count=count, memories=shown)
+
+    def _since(self, max_age_days: float) -> datetime:
         if not 0 <= max_age_days <= MAX_AGE_DAYS:
             raise InvalidValue("max_age_days", max_age_days, f"it must be from 0 to {MAX_AGE_DAYS:,}")
-        self.write_reads()
-        with self._database.read() as reader:
-            return unused(reader, project_id, self._clock() - timedelta(days=max_age_days))
-
-    def prune(self, project_id: str, max_age_days: float) -> list[StaleMemory]:
-        """Deletes them, and returns what it deleted. One that is read or changed meanwhile stays."""
-        self.stale(project_id, max_age_days)
-        with self._database.write() as writer:
-            gone = unused(writer, project_id, self._clock() - timedelta(days=max_age_days))
-            for memory in gone:
-                self._delete(project_id, memory.id)
-        return gone
+        return self._clock() - timedelta(days=max_age_days)
 
     # --- moving --------------------------------------------------------------------------------------------------
 
@@ -392,7 +351,7 @@ class MemoryStore:
         """Every memory of the project, superseded ones too, in the order they came. Changes meanwhile may show."""
         after = 0
         while True:
-            with self._database.read() as reader:
+            with self._database.browse() as reader:
                 page = page_by_number(reader, project_id, after, EXPORT_PAGE)
             yield from page.values()
             if len(page) < EXPORT_PAGE:

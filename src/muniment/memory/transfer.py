@@ -1,8 +1,10 @@
 """Memories as lines of JSON: what an export writes and an import takes in, ids and dates kept."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from enum import StrEnum
 from hashlib import blake2b
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -12,8 +14,10 @@ from muniment.errors import InvalidValue, UnknownProject
 from muniment.memory.database import MemoryDatabase
 from muniment.memory.model import Anchor, Memory, clean_source, clean_tags, clean_text
 from muniment.project import Project
+from muniment.pushed import check_path
 
 MAX_ID = 64  # characters
+MAX_SYMBOL = 1_000  # characters
 ID_BYTES = 8
 
 
@@ -30,6 +34,12 @@ class Record(BaseModel):
     updated_at: datetime
     superseded_by: str | None = None
     anchor: Anchor | None = None
+
+
+class Fate(StrEnum):
+    ADDED = "added"
+    UPDATED = "updated"
+    AWAITS = "awaits"  # its successor, which may come with a later line
 
 
 class Imported(BaseModel):
@@ -74,63 +84,102 @@ def _record(number: int, line: str | bytes) -> Record:
         content=clean_text(f"{field}: content", record.content),
         tags=clean_tags(record.tags, f"{field}: tags"),
         source=clean_source(record.source, f"{field}: source"),
-        created_at=_utc(record.created_at),
-        updated_at=_utc(record.updated_at),
-        superseded_by=record.superseded_by,
-        anchor=record.anchor,
+        created_at=_utc(f"{field}: created_at", record.created_at),
+        updated_at=_utc(f"{field}: updated_at", record.updated_at),
+        superseded_by=clean_text(f"{field}: superseded_by", record.superseded_by, MAX_ID)
+        if record.superseded_by
+        else None,
+        anchor=record.anchor and _anchor(f"{field}: anchor", record.anchor),
     )
 
 
-def _utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _anchor(field: str, anchor: Anchor) -> Anchor:
+    """As this product makes them: what is read of the disk later is what the path names."""
+    try:
+        check_path(anchor.path)
+    except InvalidValue as error:
+        raise InvalidValue(f"{field} path", anchor.path[:60], str(error.values["reason"])) from error
+    lines = anchor.start_line, anchor.end_line
+    if lines != (None, None) and (None in lines or not 1 <= (anchor.start_line or 0) <= (anchor.end_line or 0)):
+        raise InvalidValue(f"{field} lines", f"{lines[0]}-{lines[1]}", "give both or none, the first from 1 on")
+    if anchor.symbol is not None:
+        clean_text(f"{field} symbol", anchor.symbol, MAX_SYMBOL)
+    clean_text(f"{field} hash", anchor.hash, MAX_ID)
+    return anchor
+
+
+def _utc(field: str, moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError as error:
+        raise InvalidValue(field, moment.isoformat(), "it lies outside of the calendar") from error
 
 
 def take_in(database: MemoryDatabase, project: Project, records: Sequence[Record], *, dry_run: bool) -> Imported:
     """See ``MemoryStore.take_in``."""
-    wanted = {record.id: record for record in records}  # of one id in several states the last line counts
-    with database.read() as reader:
+    wanted: dict[str, Record] = {}  # of one id in several states the latest
+    for record in records:
+        if record.id not in wanted or wanted[record.id].updated_at <= record.updated_at:
+            wanted[record.id] = record
+    with database.browse() as reader:
         news = _news(reader, project.id, wanted.values())
+    counts = Counter(news.values())
     told = Imported(
-        added=sum(is_new for _, is_new in news),
-        updated=sum(not is_new for _, is_new in news),
-        unchanged=len(wanted) - len(news),
+        added=counts[Fate.ADDED],
+        updated=counts[Fate.UPDATED],
+        unchanged=len(wanted) - counts[Fate.ADDED] - counts[Fate.UPDATED],
         dry_run=dry_run,
     )
     if dry_run or not news:
         return told
-    vectors = database.embed([record.content for record, _ in news])
+    changed = [wanted[record_id] for record_id in news]
+    vectors = dict(zip(news, database.embed([record.content for record in changed]), strict=True))
     with database.write() as writer:
         if writer.execute("SELECT 1 FROM removed_projects WHERE project_id = ?", (project.id,)).fetchone():
             raise UnknownProject(project.name, [])
-        still = {record.id for record, _ in _news(writer, project.id, [record for record, _ in news])}
-        for (record, _), vector in zip(news, vectors, strict=True):
-            if record.id in still:
-                _put(database, project, record, vector)
+        for record in changed:
+            memory_id = id_here(writer, project.id, record.id)
+            if _is_later(writer, memory_id, record):
+                _put(database, project, memory_id, record, vectors[record.id])
+            _supersede(database, project.id, memory_id, record.superseded_by)
     return told
 
 
-def _news(reader: sqlite3.Connection, project_id: str, records: Iterable[Record]) -> list[tuple[Record, bool]]:
-    """The records that change anything, each with whether it is new here."""
-    news = []
+def _news(reader: sqlite3.Connection, project_id: str, records: Iterable[Record]) -> dict[str, Fate]:
+    """What becomes of the records that change anything, by id."""
+    news = {}
     for record in records:
-        memory_id = _id_here(reader, project_id, record.id)
-        known = reader.execute("SELECT updated_at FROM memories WHERE id = ?", (memory_id,)).fetchone()
-        if known is None or datetime.fromisoformat(known["updated_at"]) < record.updated_at:
-            news.append((record, known is None))
+        memory_id = id_here(reader, project_id, record.id)
+        known = reader.execute("SELECT superseded_by FROM memories WHERE id = ?", (memory_id,)).fetchone()
+        if known is None:
+            news[record.id] = Fate.ADDED
+        elif _is_later(reader, memory_id, record):
+            news[record.id] = Fate.UPDATED
+        elif record.superseded_by and known["superseded_by"] is None:
+            there = _is_there(reader, project_id, id_here(reader, project_id, record.superseded_by))
+            news[record.id] = Fate.UPDATED if there else Fate.AWAITS
     return news
 
 
-def _id_here(reader: sqlite3.Connection, project_id: str, memory_id: str) -> str:
+def _is_later(reader: sqlite3.Connection, memory_id: str, record: Record) -> bool:
+    known = reader.execute("SELECT updated_at FROM memories WHERE id = ?", (memory_id,)).fetchone()
+    return known is None or datetime.fromisoformat(known["updated_at"]) < record.updated_at
+
+
+def id_here(reader: sqlite3.Connection, project_id: str, memory_id: str) -> str:
     """Its own, unless another project has it: then always the same other one, so that repeating is harmless."""
-    owner = reader.execute("SELECT project_id FROM memories WHERE id = ?", (memory_id,)).fetchone()
-    if owner is None or owner["project_id"] == project_id:
-        return memory_id
-    return blake2b(f"{project_id}/{memory_id}".encode(), digest_size=ID_BYTES).hexdigest()
+    other = blake2b(f"{project_id}/{memory_id}".encode(), digest_size=ID_BYTES).hexdigest()
+    rows = reader.execute("SELECT id, project_id FROM memories WHERE id IN (?, ?)", (memory_id, other)).fetchall()
+    owners = {row["id"]: row["project_id"] for row in rows}
+    # first: the project that it was copied from may be gone by now
+    if owners.get(other) == project_id:
+        return other
+    return memory_id if owners.get(memory_id, project_id) == project_id else other
 
 
-def _put(database: MemoryDatabase, project: Project, record: Record, vector: Vectors) -> None:
+def _put(database: MemoryDatabase, project: Project, memory_id: str, record: Record, vector: Vectors) -> None:
+    """Whether it is superseded stays as it is here: that is no part of what it says."""
     writer = database.writer
-    memory_id = _id_here(writer, project.id, record.id)
     columns = {
         "id": memory_id,
         "project_id": project.id,
@@ -139,7 +188,6 @@ def _put(database: MemoryDatabase, project: Project, record: Record, vector: Vec
         "created_at": record.created_at.isoformat(),
         "updated_at": record.updated_at.isoformat(),
         "sequence": database.next_sequence(),
-        "superseded_by": record.superseded_by and _id_here(writer, project.id, record.superseded_by),
         "anchor": record.anchor.model_dump_json() if record.anchor else None,
         "content": record.content,
         "model": database.model,
@@ -152,3 +200,41 @@ def _put(database: MemoryDatabase, project: Project, record: Record, vector: Vec
     )
     writer.execute("DELETE FROM tags WHERE memory_id = ?", (memory_id,))
     writer.executemany("INSERT INTO tags VALUES (?, ?, ?)", [(project.id, tag, memory_id) for tag in record.tags])
+
+
+def _supersede(database: MemoryDatabase, project_id: str, memory_id: str, successor: str | None) -> None:
+    """Hides what has a successor here, and what has waited for this very memory to be its successor."""
+    writer = database.writer
+    if successor:
+        row = (id_here(writer, project_id, successor), memory_id)
+        writer.execute("INSERT OR IGNORE INTO awaited (successor, memory_id) VALUES (?, ?)", row)
+    waiting = writer.execute(
+        "SELECT successor, memory_id FROM awaited WHERE successor = ?1 OR memory_id = ?1", (memory_id,)
+    ).fetchall()
+    for row in waiting:
+        if not _is_there(writer, project_id, row["successor"]):
+            continue  # hidden behind nothing it would be lost
+        if not _leads_to(writer, row["successor"], row["memory_id"]):
+            writer.execute(
+                "UPDATE memories SET superseded_by = ?, sequence = ? WHERE id = ? AND superseded_by IS NULL",
+                (row["successor"], database.next_sequence(), row["memory_id"]),
+            )
+        writer.execute("DELETE FROM awaited WHERE successor = ? AND memory_id = ?", tuple(row))
+
+
+def _is_there(reader: sqlite3.Connection, project_id: str, memory_id: str) -> bool:
+    found = reader.execute("SELECT 1 FROM memories WHERE id = ? AND project_id = ?", (memory_id, project_id))
+    return found.fetchone() is not None
+
+
+def _leads_to(reader: sqlite3.Connection, start: str, end: str) -> bool:
+    """Whether the successors of ``start`` come to ``end``: then neither would be found any more."""
+    seen: set[str] = set()
+    here: str | None = start
+    while here is not None and here not in seen:
+        if here == end:
+            return True
+        seen.add(here)
+        row = reader.execute("SELECT superseded_by FROM memories WHERE id = ?", (here,)).fetchone()
+        here = row["superseded_by"] if row else None
+    return False

@@ -4,20 +4,25 @@ Fusing meaning with word ranks as equals was measured to push right answers down
 """
 
 import re
+from collections.abc import Collection
 
 WORD = re.compile(r"\w+")
 # joined parts count as one token: ORD-1234, config.toml, src/app
 TOKEN = re.compile(r"\w+(?:[-./:]\w+)*")
 INNER = re.compile(r"[a-z][A-Z]|\w\.\w{2,}")  # innerCapital, deploy.yaml; not e.g.
 TIE = 0.01  # most that common words add to a cosine
-# Most that identifiers add. Measured: from 0.2 on it makes no difference, and paraphrases, which hold none, keep theirs.
+# Most that identifiers add. Measured: more than 0.2 makes no difference; paraphrases, which hold none, keep theirs.
 IDENTIFIER = 0.2
+MAX_PARTS = 8  # of a path: a text of slashes must not become a thousand times as long
 MIN_IDENTIFIER = 4  # characters: k8s and s3 are words
 
 
-def lift(query: str, content: str) -> float:
-    """What to add to the cosine when ordering: 0 to TIE + IDENTIFIER."""
-    return TIE * coverage(query, content) + IDENTIFIER * _share(identifiers(query), _tokens(content))
+def lift(query: str, content: str, telling: Collection[str] = ()) -> float:
+    """What to add to the cosine when ordering: 0 to TIE + IDENTIFIER.
+
+    ``telling``: the identifiers of the query that tell memories apart; when there are none, all of them count.
+    """
+    return TIE * coverage(query, content) + IDENTIFIER * _share(set(telling) or identifiers(query), _tokens(content))
 
 
 def coverage(text: str, other: str) -> float:
@@ -44,7 +49,7 @@ def _tokens(text: str) -> set[str]:
     """Words, joined words, and what a path ends in: src/app/main.py:12 holds app/main.py and main.py."""
     joined = set(TOKEN.findall(text.lower()))
     for token in [token for token in joined if "/" in token or ":" in token]:
-        parts = token.partition(":")[0].split("/")
+        parts = token.partition(":")[0].split("/")[-MAX_PARTS:]
         joined.update("/".join(parts[start:]) for start in range(len(parts)))
     return joined | _words(text)
 

@@ -1,0 +1,278 @@
+"""Memories where two things meet: successors and imports, projects and deletions, readers and writers."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from muniment.errors import InvalidValue
+from muniment.memory import Anchor, CodeState, Draft, MemoryStore, export_line, read_lines
+from muniment.memory.anchors import compare, make_anchor
+from muniment.memory.words import lift
+from muniment.project import Project
+from muniment.sqlite import connect
+from muniment.testing import HashedWordsEmbedder, ManualClock
+
+THEN = ManualClock()()
+ALPHA, BETA = (
+    Project(id=f"{name}-222222", name=name, watch_paths=["/src"], created_at=THEN, updated_at=THEN)
+    for name in ("alpha", "beta")
+)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: ManualClock) -> Iterator[MemoryStore]:
+    store = MemoryStore(tmp_path / "memories.sqlite", HashedWordsEmbedder(), clock)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def other(tmp_path: Path, clock: ManualClock) -> Iterator[MemoryStore]:
+    """Another server."""
+    store = MemoryStore(tmp_path / "elsewhere" / "memories.sqlite", HashedWordsEmbedder(), clock)
+    yield store
+    store.close()
+
+
+def exported(store: MemoryStore) -> list[str]:
+    return [export_line(memory) for memory in store.export(ALPHA.id)]
+
+
+def imported(store: MemoryStore, lines: list[str]) -> tuple[int, int, int]:
+    told = store.take_in(ALPHA, list(read_lines(lines)))
+    return told.added, told.updated, told.unchanged
+
+
+def found(store: MemoryStore, question: str = "timeout seconds") -> set[str]:
+    return {hit.content for hit in store.search(ALPHA.id, question)}
+
+
+# --- successors -------------------------------------------------------------------------------------------------
+
+
+def test_deleting_in_one_project_leaves_the_successors_of_another_alone(store: MemoryStore) -> None:
+    old = store.store(ALPHA, "the timeout is five seconds")
+    new = store.store(ALPHA, "the timeout is ten seconds", supersedes=old.id)
+    own = store.store(BETA, "tea at four")
+    assert store.delete(BETA.id, [own.id, new.id]) == 1
+    assert found(store) == {"the timeout is ten seconds"}
+
+
+def test_deleting_the_middle_of_a_chain_brings_nothing_back(store: MemoryStore) -> None:
+    first = store.store(ALPHA, "the timeout is five seconds")
+    second = store.store(ALPHA, "the timeout is ten seconds", supersedes=first.id)
+    third = store.store(ALPHA, "the timeout is twenty seconds", supersedes=second.id)
+    store.delete(ALPHA.id, [second.id])
+    assert found(store) == {"the timeout is twenty seconds"}
+    assert store.get(ALPHA.id, first.id).superseded_by == third.id
+
+
+def test_what_a_batch_supersedes_is_no_reason_to_refuse_another_item_of_it(store: MemoryStore) -> None:
+    old = store.store(ALPHA, "the timeout is five seconds")
+    drafts = [Draft(content="no limits at all", supersedes=old.id), Draft(content="the timeout is five seconds")]
+    assert all(stored.created for stored in store.store_batch(ALPHA, drafts))
+    assert "the timeout is five seconds" in found(store)
+
+
+def test_of_two_items_that_supersede_the_same_the_second_is_named(store: MemoryStore) -> None:
+    old = store.store(ALPHA, "the timeout is five seconds").id
+    drafts = [Draft(content="it is ten", supersedes=old), Draft(content="or rather twenty", supersedes=old)]
+    with pytest.raises(InvalidValue, match=r"memories\[1\].supersedes .*superseded by"):
+        store.store_batch(ALPHA, drafts)
+    assert store.count(ALPHA.id) == 1
+
+
+# --- successors that come by an import ----------------------------------------------------------------------------
+
+
+def test_a_memory_that_is_superseded_elsewhere_later_is_superseded_by_the_next_import(
+    store: MemoryStore, other: MemoryStore
+) -> None:
+    old = store.store(ALPHA, "the timeout is five seconds")
+    imported(other, exported(store))
+    store.store(ALPHA, "the timeout is ten seconds", supersedes=old.id)
+    assert imported(other, exported(store))[0] == 1
+    assert found(other) == {"the timeout is ten seconds"}
+    assert imported(other, exported(store)) == (0, 0, 2)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_superseded_memory_whose_successor_is_not_there_is_found_until_it_comes(
+    store: MemoryStore, other: MemoryStore, order: tuple[int, int]
+) -> None:
+    old = store.store(ALPHA, "the timeout is five seconds")
+    store.store(ALPHA, "the timeout is ten seconds", supersedes=old.id)
+    lines = exported(store)
+    imported(other, [lines[order[0]]])
+    assert len(found(other)) == 1
+    imported(other, [lines[order[1]]])
+    assert found(other) == {"the timeout is ten seconds"}
+    assert imported(other, lines) == (0, 0, 2)
+
+
+def test_an_export_restores_a_successor_that_was_deleted(store: MemoryStore) -> None:
+    old = store.store(ALPHA, "the timeout is five seconds")
+    new = store.store(ALPHA, "the timeout is ten seconds", supersedes=old.id)
+    lines = exported(store)
+    store.delete(ALPHA.id, [new.id])
+    assert found(store) == {"the timeout is five seconds"}
+    imported(store, lines)
+    assert found(store) == {"the timeout is ten seconds"}
+
+
+def test_a_later_text_from_elsewhere_does_not_undo_that_it_was_superseded_here(
+    store: MemoryStore, other: MemoryStore, clock: ManualClock
+) -> None:
+    old = store.store(ALPHA, "the timeout is five seconds")
+    imported(other, exported(store))
+    clock.advance(60)
+    other.update(ALPHA.id, old.id, content="the timeout is six seconds")
+    store.store(ALPHA, "the timeout is ten seconds", supersedes=old.id)
+    assert imported(store, exported(other)) == (0, 1, 0)
+    assert found(store) == {"the timeout is ten seconds"}
+
+
+def test_memories_that_supersede_each_other_in_a_circle_are_not_all_hidden(store: MemoryStore) -> None:
+    stamp = {"created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z"}
+    lines = [
+        json.dumps({"id": one, "content": f"timeout seconds {one}", "superseded_by": successor, **stamp})
+        for one, successor in (("a1", "b2"), ("b2", "c3"), ("c3", "a1"), ("d4", "d4"), ("e5", ""))
+    ]
+    imported(store, lines)
+    assert {f"timeout seconds {one}" for one in ("d4", "e5")} < found(store)
+    assert len(found(store)) == 3
+
+
+def test_a_copy_stays_the_same_copy_when_the_original_is_gone(store: MemoryStore) -> None:
+    original = store.store(ALPHA, "the timeout is five seconds")
+    records = list(read_lines(exported(store)))
+    assert store.take_in(BETA, records).added == 1
+    store.delete(ALPHA.id, [original.id])
+    assert store.take_in(BETA, records).unchanged == 1
+    assert store.count(BETA.id) == 1
+
+
+@pytest.mark.parametrize(
+    "anchor",
+    [
+        {"path": "/etc/passwd", "hash": "00"},
+        {"path": "../secret.txt", "hash": "00"},
+        {"path": "a\0b", "hash": "00"},
+        {"path": "a.py", "start_line": 3_000_000, "end_line": 1, "hash": "00"},
+        {"path": "a.py", "start_line": 0, "end_line": 1, "hash": "00"},
+        {"path": "a.py", "start_line": 1, "hash": "00"},
+    ],
+)
+def test_an_anchor_that_leads_elsewhere_is_not_imported(anchor: dict[str, object]) -> None:
+    line = {"id": "a", "content": "b", "created_at": "2026-01-01", "updated_at": "2026-01-01", "anchor": anchor}
+    with pytest.raises(InvalidValue, match="line 1: anchor"):
+        list(read_lines([json.dumps(line)]))
+
+
+def test_a_date_beyond_the_calendar_is_named_by_its_line() -> None:
+    line = {"id": "a", "content": "b", "created_at": "0001-01-01T00:00:00+05:00", "updated_at": "2026-01-01"}
+    with pytest.raises(InvalidValue, match="line 1: created_at"):
+        list(read_lines([json.dumps(line)]))
+
+
+# --- finding ----------------------------------------------------------------------------------------------------
+
+
+def test_a_rare_identifier_counts_beside_a_common_one_and_whatever_other_projects_hold(store: MemoryStore) -> None:
+    def noise(number: int) -> str:
+        return f"main.py calls step{number} before place{number} when customer{number} pays"
+
+    for start in (0, 150):
+        store.store_batch(ALPHA, [Draft(content=noise(number)) for number in range(start, start + 150)])
+        store.store_batch(BETA, [Draft(content=f"ORD-4711 {noise(number)}") for number in range(start, start + 150)])
+    wanted = store.store(ALPHA, "the customer pays and calls for ORD-4711 at a counter").id
+    question = "before the customer pays, which main.py calls ORD-4711"
+    assert wanted in [hit.id for hit in store.search(ALPHA.id, question)]
+
+
+def test_a_text_of_slashes_costs_no_more_than_another() -> None:
+    bomb = "a/" * 9_999 + "b"
+    for _ in range(50):
+        lift("some/path.py", bomb)  # took a second each
+
+
+# --- anchors ----------------------------------------------------------------------------------------------------
+
+
+def test_an_anchor_is_found_among_many_lines_like_its_first() -> None:
+    text = "\n" * 5_000 + "\n".join(["", "one", "", "two"]) + "\n"
+    anchor = make_anchor("a.txt", text, (5_001, 5_004), None)
+    assert compare(anchor, "# a licence\n" + text)[1].start_line == 5_002
+    assert compare(anchor, text.replace("two", "three"))[0] == CodeState.CHANGED
+    backwards = Anchor(path="a.txt", start_line=9, end_line=1, hash=anchor.hash)
+    assert compare(backwards, text)[0] == CodeState.CHANGED
+
+
+# --- readers and writers ----------------------------------------------------------------------------------------
+
+
+def test_what_is_being_written_down_as_read_is_not_pruned(
+    store: MemoryStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, unread = (store.store(ALPHA, text).id for text in ("red apple", "green pear"))
+    clock.advance(100 * 86_400)
+    store.count_reads([read])
+    assert [memory.id for memory in store.prune(ALPHA.id, 60).memories] == [unread]
+    monkeypatch.setattr("muniment.memory.store.PRUNED_AT_ONCE", 2)
+    monkeypatch.setattr("muniment.memory.store.STALE_SHOWN", 3)
+    store.store_batch(ALPHA, [Draft(content=f"one{number} two{number} three{number}") for number in range(7)])
+    clock.advance(100 * 86_400)
+    assert store.stale(ALPHA.id, 60).count == 8
+    pruned = store.prune(ALPHA.id, 60)
+    assert (pruned.count, len(pruned.memories), store.count(ALPHA.id)) == (8, 3, 0)
+
+
+def test_searches_at_once_embed_what_another_model_embedded_only_once(tmp_path: Path, clock: ManualClock) -> None:
+    path = tmp_path / "memories.sqlite"
+    first = MemoryStore(path, HashedWordsEmbedder(), clock)
+    first.store_batch(ALPHA, [Draft(content=f"one{number} two{number} three{number}") for number in range(100)])
+    newer = HashedWordsEmbedder(dimensions=96, name="newer")
+    store = MemoryStore(path, newer, clock)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: store.search(ALPHA.id, "one7"), range(4)))
+    assert sum(len(call) for call in newer.calls) == 100 + 4
+
+
+def test_nobody_waits_for_who_writes_to_open_the_memories(
+    store: MemoryStore, tmp_path: Path, clock: ManualClock
+) -> None:
+    store.store(ALPHA, "red apple")
+    writer = connect(tmp_path / "memories.sqlite")
+    writer.execute("BEGIN IMMEDIATE")
+    with ThreadPoolExecutor(1) as pool:
+        opened = pool.submit(MemoryStore, tmp_path / "memories.sqlite", HashedWordsEmbedder(), clock).result(5)
+    assert opened.search(ALPHA.id, "red apple")
+    writer.execute("ROLLBACK")
+
+
+def test_the_words_of_every_memory_are_indexed_whatever_happened_to_it(
+    store: MemoryStore, other: MemoryStore, tmp_path: Path, clock: ManualClock
+) -> None:
+    old = store.store(ALPHA, "the timeout is five seconds", source="wiki")
+    store.store(ALPHA, "the timeout is ten seconds", supersedes=old.id)
+    imported(other, exported(store))
+    clock.advance(60)
+    other.update(ALPHA.id, old.id, content="the timeout is six seconds", source="notes")
+    imported(store, exported(other))
+    store.delete(ALPHA.id, [old.id])
+    connect(tmp_path / "memories.sqlite").execute("INSERT INTO words (words, rank) VALUES ('integrity-check', 1)")
+
+
+@pytest.mark.parametrize("field", ["content", "tags", "source"])
+def test_a_nul_is_no_text(store: MemoryStore, field: str) -> None:
+    given = {"content": "fine", "tags": "fine", "source": "fine"} | {field: "a\0b"}
+    with pytest.raises(InvalidValue, match=f"{field} .*NUL"):
+        store.store(ALPHA, **given)
