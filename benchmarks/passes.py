@@ -52,7 +52,7 @@ class Pass:
         return end - self.reached[phase]
 
 
-def follow(api: Api, job_id: str, began: float, pause: float) -> Pass:
+def follow(api: Api, job_id: str, began: float, pause: float, project: str = PROJECT) -> Pass:
     """Until the job has ended. Raises RuntimeError when it did not complete."""
     reached: dict[str, float] = {}
     while True:
@@ -70,7 +70,7 @@ def follow(api: Api, job_id: str, began: float, pause: float) -> Pass:
         time.sleep(pause)
     if job["status"] != "completed":
         raise RuntimeError(f"job {job_id} {job['status']}: {job['error']}")
-    status = api.get(f"/projects/{PROJECT}/status")
+    status = api.get(f"/projects/{project}/status")
     return Pass(job, began, seconds, reached, status["up_to_date"])
 
 

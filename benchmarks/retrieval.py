@@ -1,125 +1,182 @@
 """Measures how well questions find their files: NDCG@10, recall@10 and MRR, mean over questions, then over projects.
 
-Usage: python benchmarks/retrieval.py QUERIES.json CORPORA_DIR [--by words|meaning|both]
+    python benchmarks/retrieval.py QUERIES.json CORPORA_DIR [--in-process] [--ablate] [--peer semble]
 
-QUERIES.json is {project: {version, queries: [{query, files}]}}; CORPORA_DIR holds one folder <project>-<version> each.
-The product's own chunking, lexical index, embedder and ranking run in this process; vectors are compared exactly.
+QUERIES.json is {project: {version, queries: [{query, files, type?}]}}; CORPORA_DIR holds one folder <project>-<version>
+each. Starts `muniment up` on an empty data folder, indexes every project and asks by REST, one question after the
+other; beside it, in this process and with exact vectors, what words alone, vectors alone, both, and both with the
+ranking rules find. --in-process leaves the service out, --ablate adds what is found without each rule. Prints Markdown.
 """
 
 import argparse
 import json
-import math
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Final
 
-import numpy as np
+import peer
+from corpus import BOTH, MEANING, WORDS, Corpus
+from passes import Api, follow
+from scoring import TOP, Score
+from stack import Stack, machine_line, percentile, print_table, running_stack
 
-from muniment.chunking import chunk_file
-from muniment.embedding import Embedder
 from muniment.embedding.static import StaticEmbedder
-from muniment.identifiers import question_tokens
-from muniment.languages import kind_of, language_of
-from muniment.lexical import LexicalChunk, LexicalReader, LexicalWriter
-from muniment.ranking import Candidate, rank
-from muniment.search import FILES_RANKED, SLOTS_ASKED
+from muniment.ranking import PLAIN, RULES, WEIGHTS, without
 
-TOP = 10
-
-
-class Score(NamedTuple):
-    ndcg: float
-    recall: float
-    mrr: float
-
-    @classmethod
-    def of(cls, ranked: Sequence[str], files: Sequence[str]) -> "Score":
-        places = [place for place, path in enumerate(ranked[:TOP], start=1) if path in files]
-        ideal = sum(1 / math.log2(place + 1) for place in range(1, min(TOP, len(files)) + 1))
-        gain = sum(1 / math.log2(place + 1) for place in places)
-        return cls(gain / ideal, len(places) / len(files), 1 / places[0] if places else 0.0)
-
-    @classmethod
-    def mean(cls, scores: Sequence["Score"]) -> "Score":
-        return cls(*(fmean(column) for column in zip(*scores, strict=True)))
+VARIANTS: Final = (
+    ("words alone", PLAIN, WORDS),
+    ("vectors alone", PLAIN, MEANING),
+    ("words and vectors", PLAIN, BOTH),
+    ("the same with every rule", WEIGHTS, BOTH),
+)
+WARM_UP: Final = 10  # questions
 
 
-def chunks_of(root: Path) -> Iterator[LexicalChunk]:
-    number = 0
-    for file in sorted(root.rglob("*")):
-        if not file.is_file() or file.stat().st_size > 1_000_000 or b"\0" in (content := file.read_bytes()):
-            continue
-        path = file.relative_to(root).as_posix()
-        for chunk in chunk_file(path, content.decode("utf-8", "replace")).chunks:
-            number += 1
-            yield LexicalChunk(
-                number,
-                path,
-                chunk.text,
-                chunk.start_line,
-                chunk.end_line,
-                chunk.symbol,
-                chunk.defines,
-                language_of(path),
-                kind_of(path),
-            )
+@dataclass(frozen=True)
+class Questions:
+    """Of one project: ``files`` answer each, ``types`` says what sort of question each is, if the file does."""
+
+    project: str
+    tree: Path
+    texts: list[str]
+    files: list[list[str]]
+    types: list[str]
 
 
-class Corpus:
-    """One project, indexed; ``by`` says which of words and meaning take part."""
+@dataclass(frozen=True)
+class Answers:
+    """Of one project: for each question the distinct files found, best first, and its seconds.
 
-    def __init__(self, root: Path, folder: Path, embedder: Embedder, by: str) -> None:
-        self.chunks = list(chunks_of(root))
-        self.by = by
-        self._embedder = embedder
-        self._vectors = embedder.embed([chunk.text for chunk in self.chunks]) if by != "words" else np.empty((0, 0))
-        with LexicalWriter(folder) as writer:
-            writer.add(self.chunks)
-            writer.commit()
-        self._reader = LexicalReader(folder)
+    ``degraded``: how many questions were answered without a part that was away or late.
+    """
 
-    def ask(self, question: str) -> list[str]:
-        words = self._words(question) if self.by != "meaning" else []
-        meaning = self._meaning(question) if self.by != "words" else None
-        return [self.chunks[chunk_id - 1].path for chunk_id, _ in rank(words, meaning, question_tokens(question))]
+    ranked: list[list[str]]
+    seconds: list[float]
+    degraded: int = 0
 
-    def _words(self, question: str) -> list[Candidate]:
-        hits = self._reader.search(question, FILES_RANKED)
-        return [Candidate(hit.path, hit.chunk_id, hit.kind, hit.score) for hit in hits]
-
-    def _meaning(self, question: str) -> list[Candidate]:
-        near = self._vectors @ self._embedder.embed([question])[0]
-        best = [self.chunks[row] for row in np.argsort(-near)[:SLOTS_ASKED]]
-        return [Candidate(chunk.path, chunk.chunk_id, chunk.kind, float(near[chunk.chunk_id - 1])) for chunk in best]
+    def scores(self, asked: Questions) -> list[Score]:
+        return [Score.of(ranked, files) for ranked, files in zip(self.ranked, asked.files, strict=True)]
 
 
-def run(queries: dict[str, Any], corpora: Path, by: str) -> Score:
-    print(f"{'project':12} {'chunks':>7} {'questions':>9} {'ndcg@10':>8} {'recall@10':>9} {'mrr':>6} {'ms':>6}")
+def read_questions(queries: Path, corpora: Path) -> Iterator[Questions]:
+    for project, wanted in json.loads(queries.read_text()).items():
+        asked = wanted["queries"]
+        yield Questions(
+            project,
+            (corpora / f"{project}-{wanted['version']}").resolve(),
+            [each["query"] for each in asked],
+            [each["files"] for each in asked],
+            [each.get("type", "") for each in asked],
+        )
+
+
+def through_service(stack: Stack, asked: Questions) -> Answers:
+    """Indexes the tree, then asks; nothing else is done meanwhile."""
+    api = Api(stack.url)
+    began = time.monotonic()
+    started = api.post("/projects", name=asked.project, watch_paths=[str(asked.tree)], watch=False)
+    follow(api, started["job_id"], began, pause=0.1, project=asked.project)
+    for text in asked.texts[:WARM_UP]:
+        _by_rest(api, asked.project, text)
+    answers = [_by_rest(api, asked.project, text) for text in asked.texts]
+    ranked, seconds, degraded = zip(*answers, strict=True)
+    return Answers(list(ranked), list(seconds), sum(degraded))
+
+
+def _by_rest(api: Api, project: str, question: str) -> tuple[list[str], float, bool]:
+    began = time.perf_counter()
+    answer = api.get(f"/projects/{project}/search", q=question, limit=TOP)
+    return [hit["path"] for hit in answer["results"]], time.perf_counter() - began, bool(answer["degraded"])
+
+
+def of_corpora(asked: Sequence[Questions], *, ablate: bool) -> dict[str, list[list[Score]]]:
+    """By variant and rule left out: the scores of each project."""
+    variants = [*VARIANTS, *((f"without {rule.name}", without(rule), BOTH) for rule in RULES if ablate)]
+    scores: dict[str, list[list[Score]]] = {name: [] for name, _, _ in variants}
     embedder = StaticEmbedder()
-    scores = []
-    for project, wanted in queries.items():
+    for one in asked:
         with tempfile.TemporaryDirectory() as folder:
-            corpus = Corpus(corpora / f"{project}-{wanted['version']}", Path(folder), embedder, by)
-            began = time.perf_counter()
-            asked = [Score.of(corpus.ask(query["query"]), query["files"]) for query in wanted["queries"]]
-            each = (time.perf_counter() - began) / len(asked) * 1000
-        scores.append(score := Score.mean(asked))
-        print(f"{project:12} {len(corpus.chunks):7} {len(asked):9} ", end="")
-        print(f"{score.ndcg:8.4f} {score.recall:9.4f} {score.mrr:6.4f} {each:6.2f}", flush=True)
-    return Score.mean(scores)
+            corpus = Corpus(one.tree, Path(folder), embedder)
+            for name, weights, by in variants:
+                ranked = [corpus.ask(text, weights, by) for text in one.texts]
+                scores[name].append(Answers(ranked, []).scores(one))
+    return scores
 
 
-def main() -> None:
+def print_projects(name: str, asked: Sequence[Questions], answers: Sequence[Answers]) -> None:
+    rows = []
+    for one, found in zip(asked, answers, strict=True):
+        score = Score.mean(found.scores(one))
+        rows.append((one.project, str(len(one.texts)), *_figures(score), _latency(found.seconds), str(found.degraded)))
+    mean = Score.mean([Score.mean(found.scores(one)) for one, found in zip(asked, answers, strict=True)])
+    every = [seconds for found in answers for seconds in found.seconds]
+    texts, degraded = sum(len(one.texts) for one in asked), sum(found.degraded for found in answers)
+    rows.append(("**mean**", str(texts), *_figures(mean), _latency(every), str(degraded)))
+    print_table((name, "questions", "NDCG@10", "recall@10", "MRR", "p50 / p95", "degraded"), rows)
+
+
+def print_variants(asked: Sequence[Questions], scores: Mapping[str, Sequence[Sequence[Score]]]) -> None:
+    """NDCG@10 by project, and the means; then by type of question, where the file tells it."""
+    rows = []
+    for name, by_project in scores.items():
+        means = [Score.mean(each) for each in by_project]
+        rows.append((name, *_figures(Score.mean(means)), *(f"{each.ndcg:.3f}" for each in means)))
+    print_table(("in process", "NDCG@10", "recall@10", "MRR", *(one.project for one in asked)), rows)
+    types = sorted({kind for one in asked for kind in one.types if kind})
+    if types:
+        by_type = [(name, *(_of_type(asked, each, kind) for kind in types)) for name, each in scores.items()]
+        print_table(("NDCG@10 by type of question", *types), by_type)
+
+
+def _of_type(asked: Sequence[Questions], scores: Sequence[Sequence[Score]], kind: str) -> str:
+    wanted = [
+        score.ndcg
+        for one, each in zip(asked, scores, strict=True)
+        for of, score in zip(one.types, each, strict=True)
+        if of == kind
+    ]
+    return f"{fmean(wanted):.3f}"
+
+
+def _figures(score: Score) -> tuple[str, str, str]:
+    return f"{score.ndcg:.4f}", f"{score.recall:.4f}", f"{score.mrr:.4f}"
+
+
+def _latency(seconds: Sequence[float]) -> str:
+    return " / ".join(f"{percentile(seconds, cut) * 1000:.1f}" for cut in (50, 95)) + " ms"
+
+
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("queries", type=Path)
     parser.add_argument("corpora", type=Path)
-    parser.add_argument("--by", choices=("words", "meaning", "both"), default="both")
-    arguments = parser.parse_args()
-    mean = run(json.loads(arguments.queries.read_text()), arguments.corpora, arguments.by)
-    print(f"{'mean':12} {'':7} {'':9} {mean.ndcg:8.4f} {mean.recall:9.4f} {mean.mrr:6.4f}")
+    parser.add_argument("--in-process", action="store_true", help="leave the running service out")
+    parser.add_argument("--ablate", action="store_true", help="leave out one ranking rule after the other")
+    parser.add_argument("--peer", choices=["semble"], help="asks it the same, with the same static model")
+    parser.add_argument("--peer-venv", type=Path, help="where the peer is installed, or will be (default: temporary)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    given = arguments()
+    asked = list(read_questions(given.queries, given.corpora))
+    print(f"{machine_line()}; {given.queries.name}\n")
+    with ExitStack() as until_the_end:
+        scratch = Path(until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="muniment-bench-")))
+        if not given.in_process:
+            with running_stack(scratch / "data", *(one.tree for one in asked)) as stack:
+                print_projects("through the service", asked, [through_service(stack, one) for one in asked])
+        print_variants(asked, of_corpora(asked, ablate=given.ablate))
+        if given.peer:
+            python = peer.prepare((given.peer_venv or scratch / "peer").resolve())
+            ranked = [peer.rank(python, one.tree, one.texts, TOP, scratch) for one in asked]
+            name = f"semble {ranked[0].version} (in its process)"
+            print_projects(name, asked, [Answers(each.ranked, each.seconds) for each in ranked])
 
 
 if __name__ == "__main__":

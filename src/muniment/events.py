@@ -22,7 +22,11 @@ class EventType(StrEnum):
     INDEX_RESUMED = "index_resumed"
     INDEX_CANCELLED = "index_cancelled"
     MEMORY_STORED = "memory_stored"
+    MEMORY_UPDATED = "memory_updated"
+    MEMORY_SUPERSEDED = "memory_superseded"
     MEMORY_DELETED = "memory_deleted"
+    MEMORIES_PRUNED = "memories_pruned"
+    MEMORIES_IMPORTED = "memories_imported"
     RESYNC = "resync"
 
 
@@ -40,7 +44,11 @@ MEANING: dict[EventType, str] = {
     EventType.INDEX_RESUMED: "A paused job was queued again; data carries the job.",
     EventType.INDEX_CANCELLED: "A job was cancelled; data carries the job.",
     EventType.MEMORY_STORED: "A memory was stored; data carries its id and tags.",
+    EventType.MEMORY_UPDATED: "A memory's text, tags, source or code changed; data carries its id and tags.",
+    EventType.MEMORY_SUPERSEDED: "A memory was replaced; data carries its id, and the other's as superseded_by.",
     EventType.MEMORY_DELETED: "A memory was deleted; data carries its id.",
+    EventType.MEMORIES_PRUNED: "Memories that nobody used were deleted; data carries their number as deleted.",
+    EventType.MEMORIES_IMPORTED: "Memories were imported; data carries how many were added and updated.",
     EventType.RESYNC: "Events were missed (the stream was trimmed or lost): read the current state again.",
 }
 

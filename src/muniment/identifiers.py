@@ -25,6 +25,17 @@ STOP_WORDS: Final = frozenset(
     )
 )
 
+# What is to be done, or was: questions for a change hold one, whatever part of the code they are about.
+TASK_WORDS: Final = frozenset(
+    _WORD.findall(
+        """add added adding adds allow allows better bug bugfix bugs change changed changes changing clean cleanup
+        correct correctly create creates drop dropped ensure fix fixed fixes fixing handle handling implement
+        implemented implements improve improved improves improving introduce issue issues merge minor missing move moved
+        moving possible proper properly refactor refactored refactoring remove removed removes removing rename renamed
+        support supports update updated updates updating"""
+    )
+)
+
 
 def _shape(character: str) -> str:
     if character.isupper():

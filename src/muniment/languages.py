@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import lru_cache
-from pathlib import PurePosixPath
+
+KINDS_VERSION = 2  # counted up when a path gets another kind: it is stored with every chunk
 
 
 class Kind(StrEnum):
@@ -145,6 +146,7 @@ _CONFIG_LANGUAGES = frozenset(
     | {"go-module", "hcl", "ini", "json", "toml", "xml", "yaml"}
 )
 _DATA_LANGUAGES = frozenset({"csv", "diff", "jupyter"})
+_PAGE_LANGUAGES = frozenset({"css", "html", "javascript", "less", "sass", "scss", "xml"})  # in a folder of documents
 
 # On the lower-case path with a leading slash, so that every folder stands between two slashes.
 _TEST = re.compile(
@@ -158,6 +160,7 @@ _CAMEL_TEST = re.compile(
 )
 _EXAMPLE = re.compile(r"/(?:examples?|samples?|demos?|tutorials?)/")
 _DOC_FOLDER = re.compile(r"/(?:docs?|documentation)/")
+_STUB = re.compile(r"\.(?:pyi|d\.[cm]?ts)$")
 _VENDORED = re.compile(
     r"/(?:vendor|vendored|_vendor|_vendored|third[_-]?party|3rd[_-]?party|extern|node_modules"
     r"|bower_components|site-packages|godeps)/"
@@ -166,7 +169,7 @@ _VENDORED = re.compile(
 
 def language_of(path: str) -> str | None:
     """The language by file name, else by extension, or None: one of LANGUAGES."""
-    return _language(PurePosixPath(path).name.lower())
+    return _language(path.rstrip("/").rpartition("/")[2].lower())
 
 
 @lru_cache(maxsize=65536)
@@ -181,7 +184,8 @@ def _language(name: str) -> str | None:
 
 
 def kind_of(path: str) -> Kind:
-    """A test wins over an example, an example over a document, whatever the language."""
+    """A test wins over an example, an example over a document, whatever the language. Pages that documents are built
+    into are documents too; a program among documents is code."""
     language = language_of(path)
     lower = f"/{path.lower()}"
     if _TEST.search(lower) or _CAMEL_TEST.search(path):
@@ -190,13 +194,25 @@ def kind_of(path: str) -> Kind:
         return Kind.DOC
     if _EXAMPLE.search(lower):
         return Kind.EXAMPLE
+    among_documents = _DOC_FOLDER.search(lower) is not None
+    if among_documents and language in _PAGE_LANGUAGES:
+        return Kind.DOC
     if language in _CONFIG_LANGUAGES:
         return Kind.CONFIG
-    if language is None or language in _DATA_LANGUAGES:
-        return Kind.DOC if _DOC_FOLDER.search(lower) and language != "diff" else Kind.OTHER
-    return Kind.CODE
+    return _rest(language, among_documents)
+
+
+def _rest(language: str | None, among_documents: bool) -> Kind:
+    if language is not None and language not in _DATA_LANGUAGES:
+        return Kind.CODE
+    return Kind.DOC if among_documents and language != "diff" else Kind.OTHER
 
 
 def is_vendored(path: str) -> bool:
     """Whether a path lies in a folder that holds other people's code."""
     return _VENDORED.search(f"/{path.lower()}") is not None
+
+
+def is_stub(path: str) -> bool:
+    """Whether a file declares what others do: ``.pyi``, ``.d.ts``."""
+    return _STUB.search(path.lower()) is not None

@@ -132,12 +132,16 @@ class VectorStore:
             self._collections.pop(name, None)
             raise VectorsMissing(name) from None
 
-    def query(self, name: str, vector: NDArray[np.float32], limit: int) -> list[VectorHit]:
-        """The nearest slots, best first. Raises VectorsMissing when there is no such collection."""
+    def query(
+        self, name: str, vector: NDArray[np.float32], limit: int, among: Sequence[int] | None = None
+    ) -> list[VectorHit]:
+        """The nearest slots, best first, of all or ``among`` these. Raises VectorsMissing when there is no such
+        collection."""
+        ids = [str(slot) for slot in among] if among is not None else None
         try:
             found = self._call(
                 lambda: self._collection(name).query(
-                    query_embeddings=vector.reshape(1, -1), n_results=limit, include=["metadatas", "distances"]
+                    query_embeddings=vector.reshape(1, -1), ids=ids, n_results=limit, include=["metadatas", "distances"]
                 )
             )
         except NotFoundError:
@@ -149,6 +153,21 @@ class VectorStore:
             VectorHit(int(slot), bytes.fromhex(metadata["hash"]), float(distance))
             for slot, metadata, distance in zip(found["ids"][0], metadatas, distances, strict=True)
         ]
+
+    def nearest(self, name: str, vector: NDArray[np.float32], limit: int) -> dict[int, float]:
+        """Cosine distances by slot, the nearest first, without the hashes, which cost most of the time of ``query``
+        when much is asked for. Raises VectorsMissing."""
+        try:
+            found = self._call(
+                lambda: self._collection(name).query(
+                    query_embeddings=vector.reshape(1, -1), n_results=limit, include=["distances"]
+                )
+            )
+        except NotFoundError:
+            self._collections.pop(name, None)
+            raise VectorsMissing(name) from None
+        distances = (found["distances"] or [[]])[0]
+        return {int(slot): float(distance) for slot, distance in zip(found["ids"][0], distances, strict=True)}
 
     def slots(self, name: str) -> set[int]:
         """Every slot that has a vector."""
@@ -172,6 +191,23 @@ class VectorStore:
         return {
             int(slot): bytes.fromhex((metadata or {}).get("hash", ""))
             for slot, metadata in zip(found["ids"], metadatas, strict=True)
+        }
+
+    def vectors(self, name: str, slots: Sequence[int]) -> dict[int, tuple[bytes, NDArray[np.float32]]]:
+        """Text hash and vector of each of these slots that has one. Raises VectorsMissing."""
+        ids = [str(slot) for slot in slots]
+        if not ids:
+            return {}
+        try:
+            found = self._call(lambda: self._collection(name).get(ids, include=["metadatas", "embeddings"]))
+        except NotFoundError:
+            self._collections.pop(name, None)
+            raise VectorsMissing(name) from None
+        metadatas = cast(list[dict[str, Any]], found["metadatas"] or [])
+        rows = np.asarray(found["embeddings"], dtype=np.float32)
+        return {
+            int(slot): (bytes.fromhex(metadata["hash"]), row)
+            for slot, metadata, row in zip(found["ids"], metadatas, rows, strict=True)
         }
 
     def remove(self, name: str, slots: Iterable[int]) -> None:

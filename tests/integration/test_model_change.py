@@ -29,9 +29,9 @@ def by_meaning(bench, question):
     models = {OLD.name: OLD}
     search = Search(bench.data, bench.vectors, NEW, patience=30, for_model=lambda name, _source: models.get(name))
     try:
-        with search._projects.using(bench.project.id) as opened:
-            found = search._by_meaning(opened.manifest, bench.project, question, index_bench.NO_FILTERS)
-        return [candidate.path for candidate in found]
+        with search._indexes.using(bench.project.id) as index:
+            near = search._meaning.near(index, bench.project, question, index_bench.NO_FILTERS)
+        return [candidate.path for candidate in near.candidates]
     finally:
         search.close()
 

@@ -78,6 +78,15 @@ def api(services: Services) -> Iterator[TestClient]:
         yield client
 
 
+@pytest.fixture
+def muniment(api, tmp_path, monkeypatch, capsys):
+    """Runs the command line in this process; its requests go to the gateway in memory."""
+    from command_line import command_line
+
+    monkeypatch.setenv("MUNIMENT_DATA_DIR", str(tmp_path / "client"))
+    return command_line(api, monkeypatch, capsys)
+
+
 @pytest.fixture(params=["legacy", "auto"])
 def connect(request: pytest.FixtureRequest, services: Services) -> Callable[[], AbstractAsyncContextManager[Client]]:
     """Opens an MCP client, of the handshake protocol and of the one without sessions; within the test, because it must

@@ -1,5 +1,7 @@
 """Every failure leaves REST in one shape."""
 
+from typing import Any
+
 import pytest
 from fakeredis import FakeServer
 from fastapi.testclient import TestClient
@@ -57,3 +59,33 @@ def test_a_long_wrong_value_is_shortened(api: TestClient) -> None:
     answer = api.get("/api/v1/jobs", params={"status": "x" * 5000})
     assert answer.status_code == 422
     assert len(answer.text) < 500
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Type": "text/plain"}])
+def test_a_body_that_does_not_say_that_it_is_json_is_refused(api: TestClient, headers: dict[str, str]) -> None:
+    answer = api.post("/api/v1/projects", content=b'{"name": "alpha"}', headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_value")
+
+
+@pytest.mark.parametrize(
+    ("method", "route"), [("PUT", "files/a.md"), ("POST", "memories/import"), ("POST", "memories")]
+)
+def test_a_request_that_breaks_off_is_no_fault_of_ours(
+    api: TestClient, method: str, route: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    api.post("/api/v1/projects", json={"name": "alpha", "watch_paths": []})
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    path = f"/api/v1/projects/alpha/{route}"
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json"), (b"content-length", b"9")]
+    scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": headers}
+    assert api.portal is not None
+    api.portal.call(api.app, scope, receive, send)  # it would raise what it holds for a fault
+    assert sent[0]["status"] == 400
+    assert "Traceback" not in caplog.text

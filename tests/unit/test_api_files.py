@@ -16,10 +16,10 @@ from muniment.cli.client import Gateway
 from muniment.manifest import FileUpdate, LeftOut, ManifestWriter, NewChunk
 from muniment.planning import FileStamp
 from muniment.settings import Settings
-from muniment_api.answers import SearchAnswer
 from muniment_api.dashboard.views import Tone, project_view
 from muniment_api.deps import Services
-from muniment_api.gateway import text
+from muniment_api.gateway import search_text, text
+from muniment_api.search_answers import SearchAnswer
 
 PROJECTS = "/api/v1/projects"
 WARNING = "Nothing is indexed: .gitignore line 1 ('*') hides all 312 entries. Remedy: change that rule."
@@ -193,7 +193,7 @@ def test_a_warning_goes_when_files_have_come_since(warned: ManifestWriter, api: 
 def test_the_warning_is_in_every_text(services: Services, project_id: str) -> None:
     project = services.projects.get(project_id)
     header, status = services.status.header(project), services.status.project_status(project)
-    searched = text.search_text("alpha", SearchAnswer(results=[], index=header, took_ms=1.0))
+    searched = search_text.search_text("alpha", SearchAnswer(results=[], index=header, took_ms=1.0))
     assert f"Warning: {WARNING}" in searched
     assert f"Warning: {WARNING}" in text.status_text(status)
 

@@ -60,7 +60,7 @@ def test_a_memory_is_stored_while_redis_is_away(api: TestClient, redis_server: F
 
 def test_an_empty_memory_and_an_empty_question_are_refused(api: TestClient) -> None:
     assert api.post(f"{ALPHA}/memories", json={"content": "  "}).json()["code"] == "invalid_value"
-    assert api.get(f"{ALPHA}/memories").json()["message"] == "q is None: it is required."
+    assert api.get(f"{ALPHA}/memories", params={"q": " "}).json()["message"] == "query is '': it is empty."
 
 
 def test_a_search_before_the_first_pass_finds_nothing_and_says_why(api: TestClient) -> None:

@@ -264,9 +264,9 @@ def test_a_removal_through_another_gateway_lets_go_of_what_is_open(
 ) -> None:
     services.memory.store(services.projects.get(project_id), "deploys happen on Tuesdays")
     assert api.get(f"{PROJECTS}/alpha/search?q=anything").status_code == 200
-    assert project_id in services.search._projects._open
-    assert project_id in services.memory._matrices
+    assert project_id in services.search._indexes._open
+    assert project_id in services.memory._database._matrices
     services.projects.remove(project_id, utc_now())
     services.bus.publish(Event(type=EventType.PROJECT_REMOVED, at=utc_now(), project="alpha", project_id=project_id))
-    until(lambda: project_id not in services.search._projects._open)
-    until(lambda: project_id not in services.memory._matrices)
+    until(lambda: project_id not in services.search._indexes._open)
+    until(lambda: project_id not in services.memory._database._matrices)

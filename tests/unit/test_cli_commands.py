@@ -2,18 +2,15 @@
 
 import io
 import json
-import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import httpx
 import pytest
+from command_line import Muniment, Ran
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
-from muniment import cli
 from muniment.backlog import QueueStatus
 from muniment.cli import answers, following
 from muniment.cli.client import Gateway
@@ -21,47 +18,11 @@ from muniment.errors import DiskFull
 from muniment.jobs import Job, JobStatus
 from muniment.leases import Lease
 from muniment.pushed import PushedFiles
-from muniment.search import SearchHit
+from muniment.search import FilePlace, SearchHit
 from muniment.settings import Settings
 from muniment_api import answers as sent
 from muniment_api.deps import Services
-
-
-class Ran(NamedTuple):
-    code: int | str | None
-    out: str
-    err: str
-
-
-Muniment = Callable[..., Ran]
-
-
-@pytest.fixture
-def muniment(
-    api: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Muniment:
-    """Runs the command line in this process; its requests go to the gateway in memory."""
-
-    def forward(request: httpx.Request) -> httpx.Response:
-        target = request.url.raw_path.decode()
-        answer = api.request(
-            request.method, target, content=request.content, headers={"content-type": "application/json"}
-        )
-        return httpx.Response(answer.status_code, content=answer.content)
-
-    monkeypatch.setattr("muniment.cli.client.Gateway", partial(Gateway, transport=httpx.MockTransport(forward)))
-    monkeypatch.setenv("MUNIMENT_DATA_DIR", str(tmp_path / "client"))
-
-    def run(*arguments: str) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["muniment", *arguments])
-        code: int | str | None = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code
-        return Ran(code, *capsys.readouterr())
-
-    return run
+from muniment_api.search_answers import RelatedAnswer, SearchAnswer
 
 
 @pytest.fixture
@@ -189,6 +150,25 @@ def test_more_jobs_than_asked_for_are_pointed_to(muniment: Muniment):
     assert first.err.startswith("There are more: --cursor ")
     assert "beta" in first.out
     assert "alpha" in muniment("jobs", "--limit", "1", "--cursor", cursor).out
+
+
+@pytest.mark.usefixtures("alpha")
+def test_what_a_search_is_narrowed_by_reaches_the_gateway(muniment: Muniment):
+    muniment("init", "beta", "--no-folder")
+    options = ("--path", "src/**", "--path", "!*.md", "-C", "3", "--project", "*")
+    ran = muniment("search", "alpha", "x", *options, "--json")
+    assert ran.code == 0, ran.err
+    assert [other["project"] for other in json.loads(ran.out)["others"]] == ["beta"]
+    assert "Index of beta: 0.0% lexical" in muniment("search", "alpha", "x", "--project", "beta").out
+    assert "path_glob is '[z-a]'" in muniment("search", "alpha", "x", "--path", "[z-a]").err
+
+
+@pytest.mark.usefixtures("alpha")
+def test_what_is_like_a_place_is_asked_by_path_and_line(muniment: Muniment):
+    ran = muniment("related", "alpha", "src/a b.py:42")
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith("error: The index of project 'alpha' has no file 'src/a b.py'.")
+    assert "no file 'src/a.py'" in muniment("related", "alpha", "src/a.py", "--symbol", "f", "--limit", "3").err
 
 
 @pytest.mark.usefixtures("alpha")
@@ -502,13 +482,15 @@ def test_an_away_gateway_says_how_to_start_one(monkeypatch: pytest.MonkeyPatch, 
     ("read", "written"),
     [
         (answers.Hit, SearchHit),
-        (answers.Found, sent.SearchAnswer),
+        (answers.Found, SearchAnswer),
+        (answers.FoundRelated, RelatedAnswer),
+        (answers.FilePlace, FilePlace),
         (answers.ListedProject, sent.ProjectItem),
         (answers.ProjectPage, sent.Projects),
     ],
 )
 def test_what_the_command_line_reads_is_what_the_gateway_writes(read: type[BaseModel], written: type[BaseModel]):
-    nested = {answers.Hit, answers.ListedProject}
+    nested = {answers.Hit, answers.ListedProject, answers.Place, answers.ProjectIndex}
     for name, field in read.model_fields.items():
         assert name in written.model_fields
         inner = str(field.annotation)

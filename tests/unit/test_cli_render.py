@@ -8,22 +8,20 @@ import pytest
 from rich.console import Console, RenderableType
 
 from muniment.backlog import ProjectQueue, QueueStatus
-from muniment.cli.answers import Found, Hit, ListedProject
+from muniment.cli.answers import Found, FoundRelated, Hit, ListedProject, ProjectIndex
 from muniment.cli.render import (
     age,
     change_line,
     clean,
-    index_line,
     job_details,
     jobs_table,
     projects_table,
     shell_word,
-    show_found,
     show_queues,
-    snippet,
     status_details,
     summary,
 )
+from muniment.cli.search_render import index_line, show_found, show_related, snippet
 from muniment.errors import DiskFull
 from muniment.job_records import NO_SLOT, RESTING
 from muniment.jobs import FileCounts, FileFailure, Job, JobKind, JobStatus, Phase
@@ -70,7 +68,15 @@ STATUS = ProjectStatus(
 
 
 def hit(**fields: object) -> Hit:
-    given = {"path": "src/app.py", "start_line": 3, "end_line": 9, "symbol": "main", "score": 0.98, "stale": False}
+    given = {
+        "project": "alpha",
+        "path": "src/app.py",
+        "start_line": 3,
+        "end_line": 9,
+        "symbol": "main",
+        "score": 0.98,
+        "stale": False,
+    }
     return Hit.model_validate({**given, "text": "def main():\n    run()\n", **fields})
 
 
@@ -105,7 +111,8 @@ def test_a_search_says_first_how_complete_and_fresh_the_index_is():
         ({"state": IndexState.EMPTY}, "Index: empty, nothing was scanned yet"),
         ({"as_of": None, "pending_changes": 0}, "first scan under way; no changes pending; indexing"),
         ({"state": IndexState.IDLE, "pending_changes": 1}, "as of 2026-01-02 03:04 UTC; 1 change pending"),
-        ({"state": IndexState.FAILED}, "; failed"),
+        ({"state": IndexState.FAILED}, "; failed — the last job failed: `muniment jobs` says why"),
+        ({"state": IndexState.PAUSED}, "; paused — `muniment jobs resume` lets it go on"),
     ],
 )
 def test_the_first_line_follows_the_state_of_the_index(changes: dict[str, object], line: str):
@@ -123,6 +130,34 @@ def test_a_part_that_could_not_take_part_is_named():
 
 def test_a_hit_whose_file_has_changed_says_so():
     assert "src/app.py:3-9  main  0.98  (the file has changed since)" in found(hit(stale=True))
+
+
+def test_several_projects_are_named_with_their_hits_and_their_indexes():
+    out = Console(file=io.StringIO(), width=80, markup=False, highlight=False)
+    other = ProjectIndex(project="beta", index=INDEX.model_copy(update={"state": IndexState.EMPTY}))
+    show_found(out, Found(results=[hit(project="beta")], index=INDEX, others=[other], took_ms=1.0, gone=2), "main")
+    assert isinstance(out.file, io.StringIO)
+    shown = out.file.getvalue().splitlines()
+    assert shown[1:3] == [
+        "Index of beta: empty, nothing was scanned yet",
+        "Left out: 2 files that matched but are gone by now",
+    ]
+    assert "[beta] src/app.py:3-9  main  0.98" in shown
+
+
+def test_further_places_of_a_file_are_named_below_its_hit():
+    also = [{"start_line": 40, "end_line": 52, "symbol": "App.run"}, {"start_line": 60, "end_line": 61, "symbol": None}]
+    assert found(hit(also=also)).endswith("\n         also 40-52 App.run, 60-61\n")
+
+
+def test_what_is_like_a_place_is_shown_below_it():
+    out = Console(file=io.StringIO(), width=80, markup=False, highlight=False)
+    of = {"path": "src/a.py", "start_line": 1, "end_line": 2, "symbol": "start"}
+    show_related(out, FoundRelated.model_validate({"of": of, "results": [hit()], "index": INDEX}))
+    show_related(out, FoundRelated.model_validate({"of": of, "results": [], "index": INDEX}))
+    assert isinstance(out.file, io.StringIO)
+    assert "src/a.py:1-2  start is like:\n\nsrc/app.py:3-9  main  0.98\n" in out.file.getvalue()
+    assert out.file.getvalue().endswith("src/a.py:1-2  start is like nothing else.\n")
 
 
 def test_what_a_file_holds_cannot_steer_the_terminal():

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pytest
 import typer
@@ -22,6 +22,7 @@ from muniment.cli import app
 from muniment.errors import MunimentError
 from muniment.events import MEANING, Event, EventType
 from muniment.indexing.progress import REPORT_SECONDS
+from muniment.memory import Record
 from muniment.scanning import (
     ALWAYS_EXCLUDED,
     DEFAULT_EXCLUDES,
@@ -33,6 +34,10 @@ from muniment.scanning import (
 )
 from muniment.settings import Settings
 from muniment_api import feed, sse
+from muniment_api.gateway.job_tools import JobTools
+from muniment_api.gateway.memory_tools import MemoryTools
+from muniment_api.gateway.project_tools import ProjectTools
+from muniment_api.gateway.search_tools import SearchTools
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -44,8 +49,16 @@ OPERATIONS = {
     for path, methods in OPENAPI["paths"].items()
     for method, operation in methods.items()
 }
+# the list of tools does not say it: agents would carry it in their context
+ANSWERS = {
+    name: get_args(get_type_hints(tool, include_extras=True)["return"])[1]
+    for family in (JobTools, MemoryTools, ProjectTools, SearchTools)
+    for name, tool in vars(family).items()
+    if name in TOOLS
+}
 SECTION = re.compile(r"<!-- begin generated: (.+?) -->\n(.*?)<!-- end generated -->", re.DOTALL)
 BLOCK = re.compile(r"^```(\w+)(?: (\w+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINES = "application/x-ndjson"
 NOT_SETTINGS = {"MUNIMENT_SOURCES", "MUNIMENT_SOURCES_GID", "MUNIMENT_RENEW_SNAPSHOTS"}  # of compose and the tests
 
 
@@ -191,13 +204,13 @@ def tool(name: str) -> str:
             code(key),
             schema_kind(one, definitions),
             "required" if key in required else shown_default(one),
-            one["description"],
+            one.get("description", ""),
         )
         for key, one in properties.items()
     ]
     hints = found["annotations"]
     effect = "reads" if hints["readOnlyHint"] else "deletes" if hints["destructiveHint"] else "adds or changes"
-    answers = ", ".join(map(code, found["outputSchema"]["properties"]))
+    answers = ", ".join(map(code, ANSWERS[name].model_json_schema(mode="serialization")["properties"]))
     parameters = table(("parameter", "type", "default", "meaning"), *rows) if rows else "No parameters.\n"
     return f"{found['description']}\n\n{parameters}\nEffect: {effect}. Structured answer: {answers}.\n"
 
@@ -205,6 +218,8 @@ def tool(name: str) -> str:
 def schema_kind(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
     if "$ref" in schema:
         return " or ".join(map(code, definitions[schema["$ref"].rpartition("/")[2]]["enum"]))
+    if "enum" in schema:
+        return " or ".join(map(code, schema["enum"]))
     if "anyOf" in schema:
         kinds = [schema_kind(one, definitions) for one in schema["anyOf"]]
         return " or ".join(kind for kind in kinds if kind != "null")
@@ -327,12 +342,18 @@ def test_the_examples_of_a_route_are_what_it_takes_and_answers(name: str) -> Non
     chapter, operation = chapters("rest.md", "###").get(name, ""), OPERATIONS[name]
     if "requestBody" in operation:
         (request,) = examples(chapter, "json", "request")
-        hold(request, content(operation["requestBody"]), OPENAPI["components"], complete=False)
+        if LINES in operation["requestBody"]["content"]:
+            Record.model_validate_json(request)
+        else:
+            hold(request, content(operation["requestBody"]), OPENAPI["components"], complete=False)
     success = operation["responses"][min(operation["responses"])]
     if "text/event-stream" in success["content"]:
         assert "event: " in examples(chapter, "text")[0]
         return
     (response,) = examples(chapter, "json", "response")
+    if LINES in success["content"]:
+        Record.model_validate_json(response)
+        return
     hold(response, content(success), OPENAPI["components"], complete=True)
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from muniment import identifiers
-from muniment.identifiers import MAX_WORD, WordCache, index_text, question_tokens, tokens
+from muniment.identifiers import MAX_WORD, STOP_WORDS, TASK_WORDS, WordCache, index_text, question_tokens, tokens
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,9 @@ def test_a_question_loses_its_stop_words_and_repetitions() -> None:
 
 def test_a_question_of_stop_words_alone_keeps_them() -> None:
     assert question_tokens("what is this") == ["what", "is", "this"]
+
+
+def test_what_is_to_be_done_is_still_a_word_of_the_question() -> None:
+    assert {"fix", "add", "removed"} <= TASK_WORDS
+    assert TASK_WORDS.isdisjoint(STOP_WORDS)
+    assert question_tokens("fix the lease") == ["fix", "lease"]

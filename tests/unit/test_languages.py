@@ -2,7 +2,7 @@
 
 import pytest
 
-from muniment.languages import LANGUAGES, Kind, is_vendored, kind_of, language_of
+from muniment.languages import LANGUAGES, Kind, is_stub, is_vendored, kind_of, language_of
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,12 @@ def test_a_language_is_told_from_the_name(path: str, language: str | None) -> No
         ("docs/index.rst", Kind.DOC),
         ("docs/diagram.puml", Kind.DOC),
         ("docs/conf.py", Kind.CODE),
+        ("docs/changelog.html", Kind.DOC),
+        ("docs/_static/searchtools.js", Kind.DOC),
+        ("docs/_static/theme.css", Kind.DOC),
+        ("documentation/logo.svg", Kind.DOC),
+        ("docs/values.yaml", Kind.CONFIG),
+        ("web/templates/index.html", Kind.CODE),
         ("LICENSE", Kind.DOC),
         ("examples/hello.py", Kind.EXAMPLE),
         ("examples/README.md", Kind.DOC),
@@ -87,3 +93,12 @@ def test_vendored_files_are_told_from_their_folders() -> None:
     assert is_vendored("a/third-party/x.c")
     assert not is_vendored("src/vendor.py")
     assert not is_vendored("src/vendors/x.py")
+
+
+def test_stubs_are_told_from_their_names() -> None:
+    assert is_stub("src/op.pyi")
+    assert is_stub("web/index.d.ts")
+    assert is_stub("web/index.d.mts")
+    assert not is_stub("src/op.py")
+    assert not is_stub("web/world.ts")
+    assert not is_stub("include/x.h")

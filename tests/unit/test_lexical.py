@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from muniment.errors import DiskFull, InvalidValue, LexicalIndexDamaged, WriterBusy
 from muniment.lexical import LexicalChunk, LexicalReader, LexicalWriter, glob_pattern
 from muniment.lexical.folder import typed_errors
+from muniment.ranking import WEIGHTS
 
 
 def chunk(chunk_id: int, path: str, text: str, **fields: object) -> LexicalChunk:
@@ -77,6 +79,32 @@ def test_a_word_of_the_path_and_a_defined_name_lift_a_file(writer: LexicalWriter
     )
     assert paths(folder, "eviction")[0] == "eviction/b.go"
     assert paths(folder, "budget")[0] == "d.go"
+
+
+def test_an_identifier_that_the_question_writes_out_leads_to_its_definition(
+    writer: LexicalWriter, folder: Path
+) -> None:
+    write(
+        writer,
+        chunk(1, "uses.py", "close_all close_all close_all close_all"),
+        chunk(2, "pool.py", "def close_all of some longer text about workers", defines=("close_all", "Pool")),
+        chunk(3, "other.py", "something else", defines=("Other", "Further")),
+        chunk(4, "more.py", "something more", defines=("More",)),
+    )
+    assert paths(folder, "close_all") == ["pool.py", "uses.py"]
+    without = LexicalReader(folder, replace(WEIGHTS, names=0.0, symbol=0.0))
+    assert [hit.path for hit in without.search("close_all", 10)] == ["uses.py", "pool.py"]
+
+
+def test_what_is_to_be_done_tells_less_than_what_it_is_done_to(writer: LexicalWriter, folder: Path) -> None:
+    write(
+        writer,
+        chunk(1, "tasks.py", "remove the one here"),
+        chunk(2, "lens.py", "the focus is here"),
+        chunk(3, "a.py", "remove the focus"),
+    )
+    assert paths(folder, "remove focus") == ["a.py", "lens.py", "tasks.py"]
+    assert paths(folder, "remove") == ["a.py", "tasks.py"]
 
 
 def test_a_hit_carries_lines_symbol_language_and_kind(writer: LexicalWriter, folder: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
@@ -13,13 +14,13 @@ from fakeredis import FakeServer
 from mcp import Client
 from mcp_types import CallToolResult, TextContent
 
+from muniment.instructions import INSTRUCTIONS
 from muniment.jobs import FileCounts, JobKind, JobStatus, Phase, Progress
 from muniment.leases import Lease
 from muniment.queue import utc_now
-from muniment.search import SearchHit, SearchOutcome
+from muniment.search import Place, SearchHit, SearchOutcome
 from muniment.settings import Settings
 from muniment_api.deps import Services
-from muniment_api.gateway import INSTRUCTIONS
 
 SNAPSHOT = Path(__file__).parent / "snapshots" / "mcp_tools.json"
 RENEW = "MUNIMENT_RENEW_SNAPSHOTS" in os.environ  # read before the fixture that hides MUNIMENT_* from tests
@@ -92,8 +93,8 @@ async def test_the_server_names_itself_and_teaches_its_use(connect: Connect) -> 
         assert client.server_info.version
         assert client.instructions == INSTRUCTIONS
         tools = {tool.name for tool in (await client.list_tools()).tools}
-    assert len(INSTRUCTIONS) < 1200
-    named = {word.strip(".,:;") for word in INSTRUCTIONS.split() if "_" in word}
+    assert len(INSTRUCTIONS) < 1800
+    named = set(re.findall(r"\b[a-z]+_[a-z_]+\b(?!=)", INSTRUCTIONS))  # but for arguments of theirs
     assert named <= tools
 
 
@@ -159,8 +160,9 @@ async def test_a_search_shows_coverage_first_and_then_the_hits(
     connect: Connect, alpha: str, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hit = SearchHit(
-        path="src/store.py", start_line=3, end_line=5, symbol="Store.put", language="python", kind="code",
-        score=0.91, text="def put(self): ...\n", stale=True,
+        project="alpha", path="src/store.py", start_line=3, end_line=5, symbol="Store.put", language="python",
+        kind="code", score=0.91, text="def put(self): ...\n", stale=True,
+        also=[Place(start_line=9, end_line=12, symbol="Store.get")],
     )  # fmt: skip
     asked: list[Any] = []
 
@@ -173,13 +175,14 @@ async def test_a_search_shows_coverage_first_and_then_the_hits(
     filters = {"path": "src/**", "language": "python", "kind": "code", "limit": 7}
     async with connect() as client:
         result = await client.call_tool("search_code", {"project": "ALPHA", "query": "put", **filters})
-    assert asked == [(("put", 7), {"path_glob": "src/**", "language": "python", "kind": "code"})]
+    assert asked == [(("put", 7), {"path_glob": "src/**", "language": "python", "kind": "code", "context": 0})]
     assert data(result)["results"] == [hit.model_dump(mode="json")]
     header, degraded, rest = text(result).split("\n", 2)
     assert header.startswith("Index of 'alpha': ")
     assert degraded == "Degraded: no vectors"
     assert rest == (
         "\nsrc/store.py:3-5 (Store.put) 0.91 — stale: the file has changed since\n```python\ndef put(self): ...\n```"
+        "\nAlso in this file: 9-12 (Store.get)"
     )
 
 
@@ -189,35 +192,6 @@ async def test_the_status_tells_coverage_and_the_job(connect: Connect, alpha: st
         result = await client.call_tool("index_status", {"project": alpha})
     assert data(result)["state"] == "indexing"
     assert text(result).startswith("Project 'alpha': indexing.\nCoverage: 0.0% lexical")
-
-
-async def test_memories_are_stored_found_and_deleted(connect: Connect, alpha: str) -> None:
-    fact = "The ledger is append only because auditors ask for it"
-    async with connect() as client:
-        one = {"project": alpha, "content": fact, "tags": "Ledger, audit", "source": "docs/adr/7"}
-        stored = data(await client.call_tool("store_memory", one))
-        assert stored["created"]
-        again = await client.call_tool("store_memory", {**one, "tags": ["other"]})
-        assert data(again)["duplicate_of"] == stored["id"]
-        assert text(again).startswith(f"Not stored: memory {stored['id']}")
-        asked = {"project": alpha, "query": "why is the ledger append only", "tags": ["audit"]}
-        found = await client.call_tool("search_memories", asked)
-        assert [hit["id"] for hit in data(found)["results"]] == [stored["id"]]
-        assert fact in text(found)
-        assert "tags audit, ledger, source docs/adr/7" in text(found)
-        gone = {"project": alpha, "memory_id": stored["id"]}
-        assert data(await client.call_tool("delete_memory", gone)) == {"deleted": 1}
-        assert error(await client.call_tool("delete_memory", gone))["code"] == "unknown_memory"
-        assert text(await client.call_tool("search_memories", asked)) == "No memories found."
-
-
-async def test_a_memory_is_kept_though_nobody_can_be_told(
-    connect: Connect, alpha: str, redis_server: FakeServer
-) -> None:
-    async with connect() as client:
-        redis_server.connected = False
-        fact = {"project": alpha, "content": "Redis may be away"}
-        assert data(await client.call_tool("store_memory", fact))["created"]
 
 
 async def test_redis_away_is_an_error_that_can_be_retried(

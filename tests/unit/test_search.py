@@ -3,96 +3,19 @@
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from search_tree import EMBEDDER, Tree, searching, text_hash
 
-from muniment.datafolder import DataFolder
 from muniment.embedding import Vectors
-from muniment.errors import ChromaUnavailable, InvalidValue, VectorsTooSlow
-from muniment.languages import kind_of, language_of
-from muniment.lexical import LexicalChunk, LexicalWriter
-from muniment.manifest import FileUpdate, ManifestWriter, NewChunk
-from muniment.planning import FileStamp
-from muniment.project import Project
+from muniment.errors import InvalidValue, VectorsTooSlow
 from muniment.search import MAX_QUESTION, VECTOR_QUERIES, Search, SearchHit
 from muniment.testing import HashedWordsEmbedder
 from muniment.vectors import VectorHit, VectorStore
-
-NOW = datetime(2025, 1, 1, tzinfo=UTC)
-EMBEDDER = HashedWordsEmbedder()
-COLLECTION = f"demo-abc123-{EMBEDDER.name}"
-
-
-class ExactVectors:
-    """A vector store in memory. ``away`` makes every query fail as a store that does not answer."""
-
-    def __init__(self) -> None:
-        self.rows: dict[int, tuple[bytes, NDArray[np.float32]]] = {}
-        self.away = False
-        self.queries = 0
-
-    def query(self, name: str, vector: NDArray[np.float32], limit: int) -> list[VectorHit]:
-        self.queries += 1
-        if self.away:
-            raise ChromaUnavailable("http://chroma", "refused")
-        hits = [VectorHit(slot, text_hash, 1 - float(row @ vector)) for slot, (text_hash, row) in self.rows.items()]
-        return sorted(hits, key=lambda hit: hit.distance)[:limit] if name == COLLECTION else []
-
-
-def text_hash(text: str) -> bytes:
-    return blake2b(text.encode(), digest_size=16).digest()
-
-
-class Tree:
-    """A project on disk and its index, written as a pass would: one chunk a file."""
-
-    def __init__(self, folder: Path) -> None:
-        self.sources = folder / "sources"
-        self.sources.mkdir()
-        self.data = DataFolder(folder / "data")
-        self.project = Project(
-            id="demo-abc123", name="demo", watch_paths=[str(self.sources)], created_at=NOW, updated_at=NOW
-        )
-        self.vectors = ExactVectors()
-
-    def index(self, files: dict[str, str], *, vectors: bool = True) -> None:
-        folder = self.data.project(self.project.id)
-        folder.path.mkdir(parents=True, exist_ok=True)
-        manifest = ManifestWriter(folder.manifest, self.project.id)
-        first = manifest.begin_batch(files, len(files))
-        chunks, updates = [], []
-        for number, (path, text) in enumerate(files.items(), start=first):
-            file = self.sources / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text)
-            stat = file.stat()
-            chunks.append(LexicalChunk(number, path, text, 1, 1, language=language_of(path), kind=kind_of(path)))
-            stamp = FileStamp(stat.st_size, stat.st_mtime_ns, text_hash(text))
-            updates.append(FileUpdate(path, stamp, [NewChunk(number, 1, 1, None, text_hash(text))]))
-        with LexicalWriter(folder.lexical) as writer:
-            writer.delete_paths(files)
-            writer.add(chunks)
-            writer.commit()
-        manifest.commit_batch(updates)
-        if vectors:
-            self._embed(manifest)
-        manifest.close(clean=True)
-
-    def _embed(self, manifest: ManifestWriter) -> None:
-        folder = self.data.project(self.project.id)
-        pending = manifest.vectors.pending(1000)
-        with LexicalWriter(folder.lexical) as writer:
-            texts = writer.texts([slot.chunk_id for slot in pending])
-        for slot in pending:
-            self.vectors.rows[slot.slot] = (slot.text_hash, EMBEDDER.embed([texts[slot.chunk_id]])[0])
-        manifest.vectors.mark_embedded(pending)
-        manifest.set_meta(collection=COLLECTION)
 
 
 @pytest.fixture
@@ -102,7 +25,7 @@ def tree(tmp_path: Path) -> Tree:
 
 @pytest.fixture
 def search(tree: Tree) -> Iterator[Search]:
-    search = Search(tree.data, cast(VectorStore, tree.vectors), EMBEDDER, patience=10.0)
+    search = searching(tree)
     yield search
     search.close()
 
@@ -137,7 +60,7 @@ def test_a_hit_says_what_it_is(search: Search, tree: Tree) -> None:
 def test_words_alone_answer_while_vectors_are_still_to_come(search: Search, tree: Tree) -> None:
     tree.index({"lease.py": "take the lease"}, vectors=False)
     assert found(search, tree, "lease") == ["lease.py"]
-    assert tree.vectors.queries == 0
+    assert tree.vectors.queries == []
 
 
 def test_meaning_finds_what_words_do_not(search: Search, tree: Tree) -> None:
@@ -225,34 +148,16 @@ def test_a_changed_file_is_shown_as_indexed_and_marked_stale(search: Search, tre
     }
 
 
-def test_a_vanished_file_is_stale(search: Search, tree: Tree) -> None:
-    tree.index({"a.py": "take the lease"})
-    (tree.sources / "a.py").unlink()
-    assert [hit.stale for hit in hits(search, tree, "lease")] == [True]
-
-
-def test_a_file_that_became_a_folder_is_stale(search: Search, tree: Tree) -> None:
-    tree.index({"a.py": "take the lease"})
-    (tree.sources / "a.py").unlink()
-    (tree.sources / "a.py").mkdir()
-    assert [hit.stale for hit in hits(search, tree, "lease")] == [True]
-
-
-def test_a_question_without_any_word_answers_nothing(search: Search, tree: Tree) -> None:
-    tree.index({"a.py": "take the lease"})
-    assert found(search, tree, "?!") == []
-
-
 def test_many_projects_share_a_bounded_number_of_open_readers(
     search: Search, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("muniment.search.MAX_OPEN_PROJECTS", 1)
+    monkeypatch.setattr("muniment.search.open_indexes.MAX_OPEN_PROJECTS", 1)
     tree.index({"a.py": "take the lease"})
     other = tree.project.model_copy(update={"id": "other-abc123"})
     assert found(search, tree, "lease") == ["a.py"]
     assert search.search(other, "lease").results == []
     assert found(search, tree, "lease") == ["a.py"]
-    assert len(search._projects._open) == 1
+    assert len(search._indexes._open) == 1
 
 
 @pytest.mark.parametrize("question", ["", " \n", "x" * (MAX_QUESTION + 1)])
@@ -303,7 +208,7 @@ def test_an_index_of_another_model_is_asked_with_that_model(tree: Tree) -> None:
     search = asking_with(tree, HashedWordsEmbedder(name="newer"), old=EMBEDDER)
     outcome = search.search(tree.project, "lease")
     search.close()
-    assert (outcome.degraded, tree.vectors.queries) == ([], 1)
+    assert (outcome.degraded, len(tree.vectors.queries)) == ([], 1)
 
 
 def test_an_index_of_a_model_that_is_gone_answers_by_words_and_says_so(tree: Tree) -> None:
@@ -313,7 +218,7 @@ def test_an_index_of_a_model_that_is_gone_answers_by_words_and_says_so(tree: Tre
     search.close()
     assert [hit.path for hit in outcome.results] == ["lease.py"]
     assert EMBEDDER.name in outcome.degraded[0]
-    assert tree.vectors.queries == 0
+    assert tree.vectors.queries == []
 
 
 def test_a_server_that_makes_no_vector_in_time_leaves_an_answer_by_words(
@@ -329,7 +234,7 @@ def test_a_server_that_makes_no_vector_in_time_leaves_an_answer_by_words(
 
     slow = Slow()
     slow.source = "http://embedder:8080/v1"
-    monkeypatch.setattr("muniment.search.SERVER_PATIENCE", 0.01)
+    monkeypatch.setattr("muniment.search.meaning.SERVER_PATIENCE", 0.01)
     search = asking_with(tree, slow)
     outcome = search.search(tree.project, "lease")
     released.set()
@@ -354,7 +259,7 @@ def test_a_damaged_manifest_leaves_the_words_and_is_named(search: Search, tree: 
 def test_a_server_that_hangs_keeps_no_project_waiting_whose_model_is_here(
     tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("muniment.search.SERVER_PATIENCE", 0.01)
+    monkeypatch.setattr("muniment.search.meaning.SERVER_PATIENCE", 0.01)
     tree.index({"lease.py": "take the lease"})
     answers = threading.Event()
 
@@ -369,7 +274,7 @@ def test_a_server_that_hangs_keeps_no_project_waiting_whose_model_is_here(
     try:
         for _ in range(2 * VECTOR_QUERIES):
             with pytest.raises(VectorsTooSlow):
-                search._embedded(server, "of another project")
+                search._meaning.embedded(server, "of another project")
         assert search.search(tree.project, "lease").degraded == []
     finally:
         answers.set()

@@ -71,7 +71,16 @@ class ScriptedGateway:
                 return self.status()
             case "GET", "/projects/tree/search":
                 self.searches.append(request.url.params["q"])
-                hit = Hit(path="src/app.py", start_line=3, end_line=9, symbol="main", score=1, text="", stale=False)
+                hit = Hit(
+                    project="tree",
+                    path="src/app.py",
+                    start_line=3,
+                    end_line=9,
+                    symbol="main",
+                    score=1,
+                    text="",
+                    stale=False,
+                )
                 return Found(results=[hit], index=self.header(), took_ms=4.2)
             case other:
                 raise AssertionError(other)

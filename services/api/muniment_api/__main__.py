@@ -11,6 +11,7 @@ import uvicorn
 from muniment import logs
 from muniment.access import resolve_token
 from muniment.errors import MunimentError, PortTaken
+from muniment.process import keep_heap_small
 from muniment.settings import Settings, load
 from muniment_api.app import create_app
 from muniment_api.deps import build_services
@@ -23,6 +24,7 @@ log = logging.getLogger("muniment_api")
 
 def main() -> None:
     """Serves until SIGTERM or SIGINT; exit status 1 and a line on stderr when it cannot start."""
+    keep_heap_small()
     try:
         serve(load())
     except MunimentError as error:

@@ -1,6 +1,7 @@
 """Who may call: known Host and Origin on every route, the token wherever one is set; and how much they may send."""
 
 import hmac
+import re
 from collections.abc import Iterable
 from hashlib import sha256
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -13,9 +14,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from muniment.access import is_loopback
 from muniment.errors import ForbiddenOrigin, MunimentError, RequestTooLarge, Unauthorized
 from muniment.settings import Settings
-from muniment_api.errors import MAX_BODY, answer
+from muniment_api.errors import MAX_BODY, MAX_IMPORT, answer
 
 WITHOUT_TOKEN = frozenset({"/healthz", "/readyz"})
+IMPORT = re.compile(r"/api/v1/projects/[^/]+/memories/import")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 COOKIE = "muniment_session"
 ANY_ADDRESS = frozenset({"", "0.0.0.0", "::"})
@@ -65,8 +67,9 @@ class AccessControl:
         if error := self._foreign(request.headers):
             return answer(error)
         # the framework stops a body without a length itself
-        if int(request.headers.get("content-length", 0)) > MAX_BODY:
-            return answer(RequestTooLarge(MAX_BODY), {"Connection": "close"})
+        longest = MAX_IMPORT if IMPORT.fullmatch(request.scope["path"]) else MAX_BODY
+        if int(request.headers.get("content-length", 0)) > longest:
+            return answer(RequestTooLarge(longest), {"Connection": "close"})
         if self._token is None or request.scope["path"] in WITHOUT_TOKEN:
             return None
         if request.scope["path"] == "/" and request.scope["method"] == "GET" and "token" in request.query_params:

@@ -1,38 +1,20 @@
-"""What REST and MCP both answer: searches with their coverage, waiting on the index, memories with their events."""
-
-import logging
-import time
-from collections.abc import Sequence
+"""What REST and MCP both answer: projects, jobs, waiting on the index."""
 
 from anyio import to_thread
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from muniment.backlog import QueueStatus
 from muniment.errors import CancelUnconfirmed
-from muniment.events import Event, EventType
 from muniment.intake import JobAnswer
 from muniment.jobs import TERMINAL, Job
-from muniment.memory import Stored
-from muniment.memory.model import clean_tags
 from muniment.project import Project
 from muniment.queue import utc_now
-from muniment.redis_client import REDIS_ERRORS
-from muniment.search import SearchHit
 from muniment.status import IndexHeader, IndexState, ProjectStatus
 from muniment_api.deps import Services
 from muniment_api.waiting import OnProgress, until_covered
 
-logger = logging.getLogger(__name__)
-
 WATCHER_SECONDS = 0.25  # from an edit to the watcher's word of it, besides the debounce
 MAX_WAIT = 25.0  # seconds; MCP clients give up at 30
-
-
-class SearchAnswer(BaseModel):
-    results: list[SearchHit]
-    index: IndexHeader
-    took_ms: float
-    degraded: list[str] = Field([], description="What could not take part in this answer, and why.")
 
 
 class WaitAnswer(BaseModel):
@@ -48,29 +30,6 @@ class ProjectItem(Project):
 
 class Projects(BaseModel):
     items: list[ProjectItem]
-
-
-class Deleted(BaseModel):
-    deleted: int
-
-
-def search(
-    services: Services,
-    project: Project,
-    query: str,
-    *,
-    limit: int,
-    path: str | None = None,
-    language: str | None = None,
-    kind: str | None = None,
-) -> SearchAnswer:
-    """Searches a project's files; ``path`` is a glob. Raises InvalidValue."""
-    began = time.perf_counter()
-    # the header first: a batch committed in between makes the answer better than it claims, never worse
-    header = services.status.header(project)
-    outcome = services.search.search(project, query, limit, path_glob=path, language=language, kind=kind)
-    took_ms = round((time.perf_counter() - began) * 1000, 1)
-    return SearchAnswer(results=outcome.results, index=header, took_ms=took_ms, degraded=outcome.degraded)
 
 
 def projects(services: Services) -> Projects:
@@ -129,30 +88,3 @@ async def wait_for_index(
     await to_thread.run_sync(services.projects.get, project.id)  # removed meanwhile: nothing to be ready
     status = await to_thread.run_sync(services.status.project_status, project)
     return WaitAnswer(ready=covered and status.state != IndexState.FAILED, status=status)
-
-
-def store_memory(
-    services: Services, project: Project, content: str, tags: str | Sequence[str], source: str | None
-) -> Stored:
-    """Stores a memory and tells of it. Raises InvalidValue."""
-    stored = services.memory.store(project, content, tags, source)
-    if stored.created:
-        _tell(services, project, EventType.MEMORY_STORED, {"id": stored.id, "tags": clean_tags(tags)})
-    return stored
-
-
-def delete_memories(services: Services, project: Project, memory_ids: Sequence[str]) -> Deleted:
-    """Deletes memories and tells of each. Raises UnknownMemory when the project has none of them."""
-    deleted = services.memory.delete(project.id, memory_ids)
-    for memory_id in memory_ids:
-        _tell(services, project, EventType.MEMORY_DELETED, {"id": memory_id})
-    return Deleted(deleted=deleted)
-
-
-def _tell(services: Services, project: Project, kind: EventType, data: dict[str, object]) -> None:
-    """The memory is of record already: that nobody can be told of it must not look like a failure."""
-    event = Event(type=kind, at=utc_now(), project=project.name, project_id=project.id, data=data)
-    try:
-        services.bus.publish(event)
-    except REDIS_ERRORS as error:
-        logger.warning("no event for %s of %s: %s", kind, project.name, error)

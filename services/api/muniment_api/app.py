@@ -11,6 +11,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 import muniment
+from muniment.errors import DiskFull
 from muniment.events import EventType
 from muniment_api import errors
 from muniment_api.access_control import AccessControl, known_names
@@ -20,6 +21,8 @@ from muniment_api.gateway import mount_mcp
 from muniment_api.routes import events, files, health, jobs, memories, notifications, projects, pushed, search
 
 log = logging.getLogger(__name__)
+
+READS_SECONDS = 5.0  # between two writings of which memories were read
 
 DESCRIPTION = """\
 One shared, live index of a team's repositories and a common memory for its agents. Nobody waits for indexing: what
@@ -62,21 +65,26 @@ def _operation_id(route: APIRoute) -> str:
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
-    feed = asyncio.create_task(services.feed.run(), name="feed")
-    feed.add_done_callback(_died)
-    removals = asyncio.create_task(_follow_removals(services), name="removals")
-    removals.add_done_callback(_died)
-    notifier = asyncio.create_task(services.notifier.run(), name="notifier")
-    notifier.add_done_callback(_died)
+    tasks = {
+        asyncio.create_task(work, name=name)
+        for name, work in (
+            ("feed", services.feed.run()),
+            ("removals", _follow_removals(services)),
+            ("notifier", services.notifier.run()),
+            ("reads", _write_reads(services)),
+        )
+    }
+    for task in tasks:
+        task.add_done_callback(_died)
     try:
         async with app.state.mcp.session_manager.run():
             services.preload()
             yield
     finally:
         services.notifier.stop()
-        for task in (feed, removals, notifier):
+        for task in tasks:
             task.cancel()
-        await asyncio.wait({feed, removals, notifier})
+        await asyncio.wait(tasks)
         await services.close()
 
 
@@ -90,6 +98,16 @@ async def _follow_removals(services: Services) -> None:
                 log.warning("removed projects stay open: %s", error)
 
 
+async def _write_reads(services: Services) -> None:
+    """No search waits for a write: which memories were read is counted in memory first."""
+    while True:
+        await asyncio.sleep(READS_SECONDS)
+        try:
+            await to_thread.run_sync(services.memory.write_reads)
+        except (sqlite3.Error, DiskFull) as error:  # they are counted on, and written the next time
+            log.warning("reads of memories are not written yet: %s", error)
+
+
 def _died(task: asyncio.Task[None]) -> None:
     if not task.cancelled():
-        log.critical("live events ended (%s)", task.get_name(), exc_info=task.exception())
+        log.critical("ended for good: %s", task.get_name(), exc_info=task.exception())

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import sqlite3
 import threading
 from dataclasses import dataclass
 from typing import Annotated
@@ -17,6 +18,7 @@ from muniment.embedding.choice import EmbedderChoice, FileEmbedders
 from muniment.embedding.minilm import MiniLmEmbedder
 from muniment.errors import (
     ChromaUnavailable,
+    DiskFull,
     EmbedderRefused,
     EmbedderUnavailable,
     InvalidValue,
@@ -28,6 +30,7 @@ from muniment.intake import Intake
 from muniment.leases import Leases
 from muniment.masking import load_rules
 from muniment.memory import MemoryStore
+from muniment.memory.code import AnchoredCode
 from muniment.notifying.audience import Audience
 from muniment.notifying.receiver import Receiver
 from muniment.notifying.receivers import receiver_for
@@ -67,6 +70,7 @@ class Services:
     status: StatusReader
     search: Search
     memory: MemoryStore
+    code: AnchoredCode
     vectors: VectorStore
     embedders: tuple[Embedder, ...]
     listener: Listener
@@ -97,7 +101,10 @@ class Services:
     async def close(self) -> None:
         await self.listener.close()
         self.search.close()
-        self.memory.close()
+        try:
+            self.memory.close()
+        except (sqlite3.Error, DiskFull) as error:
+            log.warning("reads of memories are not counted: %s", error)
         self.notifications.close()
         self.projects.close()
         self.connections.close()
@@ -140,6 +147,7 @@ def build_services(
         status=status,
         search=search,
         memory=memory,
+        code=AnchoredCode(settings.folder, projects.get, settings.max_file_bytes),
         vectors=vectors,
         embedders=(files.configured, texts),
         listener=listener,

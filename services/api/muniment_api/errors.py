@@ -8,6 +8,8 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from muniment.errors import (
@@ -25,6 +27,7 @@ from muniment.redis_client import REDIS_ERRORS
 log = logging.getLogger(__name__)
 
 MAX_BODY = 4 * 1024 * 1024  # bytes, as the MCP library has it
+MAX_IMPORT = 256 * 1024 * 1024  # bytes, of memories that are imported
 SHOWN = 100  # characters of a wrong value that an answer repeats
 REASONS = {"missing": "it is required", "extra_forbidden": "there is no such field"}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -61,6 +64,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(MunimentError, known)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _of_the_framework)
+    app.add_exception_handler(ClientDisconnect, _broken_off)
     app.add_exception_handler(Exception, _unexpected)
     for kind in REDIS_ERRORS:
         app.add_exception_handler(kind, redis_away)
@@ -102,7 +106,7 @@ async def _of_the_framework(request: Request, error: Exception) -> JSONResponse:
         headers["Allow"] = _allowed(request)
         return answer(WrongMethod(request.url.path, request.method, headers["Allow"]), headers)
     if error.status_code == 413:
-        return answer(RequestTooLarge(MAX_BODY), headers)
+        return answer(RequestTooLarge(request.scope.get(MAX_BODY_SIZE_SCOPE_KEY, MAX_BODY)), headers)
     return answer(BadRequest(str(error.detail)), headers)
 
 
@@ -114,6 +118,11 @@ def _allowed(request: Request) -> str:
         for method in METHODS
         if any(route.matches({**request.scope, "method": method})[0] == Match.FULL for route in routes)
     )
+
+
+async def _broken_off(_: Request, __: Exception) -> JSONResponse:
+    # for the log of requests: nobody is there to read it
+    return answer(BadRequest("it broke off before all of it was here"))
 
 
 async def _unexpected(_: Request, __: Exception) -> JSONResponse:

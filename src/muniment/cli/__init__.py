@@ -9,12 +9,15 @@ from muniment.cli import (
     doctor_commands,
     file_commands,
     job_commands,
+    memory_commands,
     notify_commands,
     project_commands,
     push_commands,
     queue_commands,
     quickstart,
+    search_commands,
     stack_commands,
+    transfer_commands,
 )
 from muniment.errors import MunimentError
 
@@ -29,8 +32,11 @@ for commands in (
     stack_commands,
     quickstart,
     project_commands,
+    search_commands,
     push_commands,
     file_commands,
+    memory_commands,
+    transfer_commands,
     job_commands,
     queue_commands,
     notify_commands,

@@ -1,6 +1,6 @@
 """Where the gateway is, and its REST as the command line calls it."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -20,6 +20,7 @@ from muniment.stack.state import read_state
 
 TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 PATIENT = httpx.Timeout(600.0, connect=5.0)
+UNHURRIED = httpx.Timeout(None, connect=5.0)  # for what takes the longer the more is sent
 SILENCE_SECONDS = 10.0  # the comments that keep a stream open come more seldom: what they stand for is never seen here
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -119,8 +120,29 @@ class Gateway:
     def put_text(self, route: str, text: bytes) -> Answer:
         return self._call("PUT", route, content=text, headers={"Content-Type": "text/plain; charset=utf-8"})
 
+    def post_lines(self, route: str, pieces: Iterable[bytes], **params: Any) -> Answer:
+        """Sends the pieces of a text as they come; the answer takes as long as it takes."""
+        headers = {"Content-Type": "application/x-ndjson"}
+        return self._call("POST", route, content=iter(pieces), params=params, headers=headers, timeout=UNHURRIED)
+
     def delete(self, route: str, **params: Any) -> Answer:
         return self._call("DELETE", route, params=params)
+
+    def pieces(self, route: str) -> Generator[bytes]:
+        """An answer as it comes. Raises UnexpectedAnswer when it breaks off."""
+        began = False
+        try:
+            with self._client.stream("GET", route, timeout=UNHURRIED) as response:
+                if not response.is_success:
+                    response.read()
+                    raise self._refusal(response)
+                for piece in response.iter_bytes():
+                    began = True
+                    yield piece
+        except httpx.TransportError as error:
+            if began:
+                raise UnexpectedAnswer(self._url, f"its answer broke off ({error})") from error
+            raise ServerUnavailable(self._url) from error
 
     def events(self, project: str | None) -> Generator[ServerSentEvent]:
         """What happens from now on, in one project or in all; the first one has no data and says that the gateway

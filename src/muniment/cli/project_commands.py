@@ -1,16 +1,16 @@
-"""`muniment init`, `index`, `search`, `status` and `remove`: the main job, through the gateway."""
+"""`muniment init`, `index`, `status` and `remove`: the main job, through the gateway."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from muniment.cli.answers import Found, ProjectPage, ProjectRemoved
+from muniment.cli.answers import ProjectPage, ProjectRemoved
 from muniment.cli.client import Gateway, Refused, connect, project_path
 from muniment.cli.following import see_through, show_end
 from muniment.cli.hints import again
 from muniment.cli.options import AsJson, DataDir, Url
-from muniment.cli.render import console, projects_table, show_found, status_details
+from muniment.cli.render import console, projects_table, status_details
 from muniment.errors import ConfirmationRequired, UnexpectedAnswer
 from muniment.intake import JobAnswer, ProjectAnswer
 from muniment.jobs import TERMINAL, Job, JobKind, JobPage, JobStatus
@@ -92,31 +92,6 @@ def index(
     show_end(job, as_json=as_json)
 
 
-def search(
-    name: Name,
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="Words, names, or a question in plain language.")],
-    limit: Annotated[int, typer.Option(min=1, max=100, help="Most results.")] = 10,
-    path: Annotated[
-        str | None, typer.Option(metavar="GLOB", help="Only paths like this: src/**/*.py", show_default=False)
-    ] = None,
-    language: Annotated[str | None, typer.Option(help="Only this language: python", show_default=False)] = None,
-    kind: Annotated[
-        str | None, typer.Option(help="Only this kind of file: code, test, doc, config, ...", show_default=False)
-    ] = None,
-    as_json: AsJson = False,
-    data_dir: DataDir = None,
-    url: Url = None,
-) -> None:
-    """Find the files that answer a question, in what is indexed so far."""
-    with connect(data_dir, url) as gateway:
-        route = project_path(name, "/search")
-        answer = gateway.get(route, q=query, limit=limit, path=path, language=language, kind=kind)
-    if as_json:
-        typer.echo(answer.content)
-    else:
-        show_found(console(), answer.read(Found), query)
-
-
 def status(
     name: Annotated[
         str | None, typer.Argument(metavar="NAME", help="Name or id of a project; all if left out.")
@@ -177,5 +152,5 @@ def _current_jobs(gateway: Gateway) -> dict[str, Job]:
 
 
 def register(app: typer.Typer) -> None:
-    for command in (init, index, search, status, remove):
+    for command in (init, index, status, remove):
         app.command()(command)

@@ -20,7 +20,8 @@ from muniment.cli.following import at_rest
 from muniment.cli.hints import command
 from muniment.cli.options import DataDir, settings_from
 from muniment.cli.progress import IndexProgress
-from muniment.cli.render import clean, console, count, counts, failures, hit_heading
+from muniment.cli.render import clean, console, count, counts, failures
+from muniment.cli.search_render import hit_heading
 from muniment.cli.stack_commands import describe
 from muniment.errors import PathNotAFolder, PathNotFound
 from muniment.intake import ProjectAnswer

@@ -11,13 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from muniment.backlog import ProjectQueue, QueueStatus
-from muniment.cli.answers import Found, Hit, ListedProject
+from muniment.cli.answers import ListedProject
 from muniment.job_records import NO_SLOT, RESTING
 from muniment.jobs import TERMINAL, Job, JobStatus
 from muniment.manifest.listing import ListedFile
-from muniment.status import IndexHeader, IndexState, ProjectStatus
+from muniment.status import ProjectStatus
 
-SNIPPET_LINES = 5
 FAILURES_SHOWN = 5
 PATHS_SHOWN = 5
 # what would steer the terminal, turn the direction of writing, or cannot be encoded
@@ -55,58 +54,6 @@ def shell_word(text: str) -> str:
         return shlex.quote(text)
     escaped = re.sub(r"[\\']", r"\\\g<0>", text)
     return "$'" + re.sub(rf"[\t\n]|{UNPRINTABLE.pattern}", lambda found: f"\\u{ord(found[0]):04x}", escaped) + "'"
-
-
-# --- search -----------------------------------------------------------------------------------------------------
-
-
-def show_found(out: Console, found: Found, query: str) -> None:
-    out.print(index_line(found.index), soft_wrap=True)
-    for warning in found.index.warnings:
-        out.print(Text(f"Warning: {clean(warning)}", style="yellow"), soft_wrap=True)
-    for reason in found.degraded:
-        out.print(f"Degraded: {clean(reason)}", soft_wrap=True)
-    if not found.results:
-        out.print("No results." if found.index.lexical_percent == 100 else "No results in what is indexed so far.")
-    for hit in found.results:
-        out.print()
-        out.print(hit_heading(hit), soft_wrap=True)
-        for line in snippet(hit.text, hit.start_line, query):
-            out.print(line, no_wrap=True, overflow="ellipsis")
-
-
-def index_line(index: IndexHeader) -> str:
-    """How much to trust what follows."""
-    if index.state is IndexState.EMPTY:
-        return "Index: empty, nothing was scanned yet"
-    as_of = f"as of {moment(index.as_of)}" if index.as_of else "first scan under way"
-    state = "" if index.state is IndexState.IDLE else f"; {index.state}"
-    return (
-        f"Index: {index.lexical_percent:.1f}% lexical, {index.vector_percent:.1f}% vectors, {as_of}; "
-        f"{count(index.pending_changes, 'change')} pending{state}"
-    )
-
-
-def hit_heading(hit: Hit) -> Text:
-    text = Text(f"{clean(hit.path)}:{hit.start_line}-{hit.end_line}", style="bold")
-    if hit.symbol:
-        text.append(f"  {clean(hit.symbol)}", style="cyan")
-    text.append(f"  {hit.score:.2f}", style="not bold dim")
-    if hit.stale:
-        text.append("  (the file has changed since)", style="not bold yellow")
-    return text
-
-
-def snippet(text: str, start_line: int, query: str) -> list[str]:
-    """The numbered lines of a chunk that hold most of the question's words, the first such ones."""
-    lines = text.rstrip().split("\n")
-    words = set(re.findall(r"\w+", query.lower()))
-    words = {word for word in words if len(word) > 3} or words  # "the" is everywhere
-    found = [{word for word in words if word in line.lower()} for line in lines]
-    windows = range(max(1, len(lines) - SNIPPET_LINES + 1))
-    first = max(windows, key=lambda at: (len(set().union(*found[at : at + SNIPPET_LINES])), -at))
-    shown = list(enumerate(lines))[first : first + SNIPPET_LINES]
-    return [f"{start_line + at:>7}  {clean(line.rstrip())}" for at, line in shown if line.strip()]
 
 
 # --- projects ---------------------------------------------------------------------------------------------------

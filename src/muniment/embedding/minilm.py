@@ -7,7 +7,8 @@ The weights come with a package and are checked by hash; nothing is loaded befor
 import hashlib
 from collections.abc import Sequence
 from functools import cached_property
-from importlib.resources import files
+from importlib.resources import as_file, files
+from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol, cast
 
@@ -110,12 +111,17 @@ class MiniLmEmbedder:
 
 def _load_session(name: str) -> Session:
     try:
-        weights = (files(WEIGHTS_PACKAGE) / "model.onnx").read_bytes()
+        with as_file(files(WEIGHTS_PACKAGE) / "model.onnx") as path:
+            return _open_session(name, path)
     except OSError as error:
         raise ModelUnavailable(name, f"its weights cannot be read: {error}") from error
     except ModuleNotFoundError as error:
         raise ModelUnavailable(name, f"the package {WEIGHTS_PACKAGE} is not installed") from error
-    digest = hashlib.sha256(weights).hexdigest()
+
+
+def _open_session(name: str, path: Path) -> Session:
+    with path.open("rb") as weights:
+        digest = hashlib.file_digest(weights, "sha256").hexdigest()
     if digest != WEIGHTS_SHA256:
         raise ModelUnavailable(name, f"its weights have SHA-256 {digest}, not the tested {WEIGHTS_SHA256}")
     # 60 MB and a pool of threads: only for the process that embeds, and only after it forked
@@ -125,4 +131,6 @@ def _load_session(name: str) -> Session:
     options.intra_op_num_threads = THREADS
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads would burn a core
-    return cast(Session, InferenceSession(weights, options, providers=["CPUExecutionProvider"]))
+    options.enable_cpu_mem_arena = False  # it would keep 40 MB of the longest text for ever
+    # from the file: from bytes it would hold them beside its own copy
+    return cast(Session, InferenceSession(str(path), options, providers=["CPUExecutionProvider"]))

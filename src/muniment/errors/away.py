@@ -96,7 +96,7 @@ class VectorsTooSlow(MunimentError):
     http_status = 503
     retryable = True
     message = "The vector store did not answer within {milliseconds} ms."
-    remedy = "This answer is by words alone; ask again when less is being indexed."
+    remedy = "This answer is by words alone; ask again in a moment."
 
     def __init__(self, milliseconds: int) -> None:
         super().__init__(milliseconds=milliseconds)

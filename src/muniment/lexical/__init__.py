@@ -4,9 +4,22 @@ One process writes (under the project's ``writer.lock``), any number read. A com
 a reader sees all of the old ones or all of the new ones. Texts are stored here and nowhere else.
 """
 
-from muniment.lexical.chunk import ChunkWords, LexicalChunk, chunk_words
-from muniment.lexical.globs import glob_pattern
+from muniment.lexical.chunk import ChunkWords, LexicalChunk, chunk_words, stems
+from muniment.lexical.globs import glob_matcher, glob_pattern, glob_patterns
+from muniment.lexical.lookups import ChunkScore
 from muniment.lexical.reader import LexicalHit, LexicalReader
 from muniment.lexical.writer import LexicalWriter
 
-__all__ = ["ChunkWords", "LexicalChunk", "LexicalHit", "LexicalReader", "LexicalWriter", "chunk_words", "glob_pattern"]
+__all__ = [
+    "ChunkScore",
+    "ChunkWords",
+    "LexicalChunk",
+    "LexicalHit",
+    "LexicalReader",
+    "LexicalWriter",
+    "chunk_words",
+    "glob_matcher",
+    "glob_pattern",
+    "glob_patterns",
+    "stems",
+]

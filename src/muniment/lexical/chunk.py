@@ -1,6 +1,6 @@
 """What is indexed of a file, and the words that it is found by."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
@@ -37,6 +37,11 @@ class LexicalChunk:
 stem: Final = TextAnalyzerBuilder(Tokenizer.whitespace()).filter(Filter.stemmer("english")).build().analyze
 # stemmed once per distinct word: tantivy's own filter would stem every occurrence, for 60% more time in all
 WORDS: Final = WordCache(lambda tokens: " ".join(stem(tokens)))
+
+
+def stems(tokens: Iterable[str]) -> list[str]:
+    """Tokens as the index holds them."""
+    return [term for token in tokens for term in stem(token)]
 
 
 def chunk_words(text: str, defines: Sequence[str]) -> ChunkWords:

@@ -1,19 +1,26 @@
 """Searches of a lexical index, while it is being written too."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
 from tantivy import DocAddress, Document, Occur, Query, Searcher
 
-from muniment.errors import InvalidValue
-from muniment.identifiers import question_tokens
-from muniment.lexical.chunk import LexicalChunk, stem
+from muniment.identifiers import TASK_WORDS, question_tokens, tokens
+from muniment.lexical.chunk import LexicalChunk, stem, stems
 from muniment.lexical.folder import all_ids, chunks_by_id, open_folder, typed_errors
-from muniment.lexical.globs import glob_pattern
-from muniment.ranking import WEIGHTS, Weights, decayed, ordered
+from muniment.lexical.lookups import (
+    ChunkScore,
+    Globs,
+    best_of_many_files,
+    best_within,
+    filter_clauses,
+    passing,
+    with_neighbours,
+)
+from muniment.ranking import WEIGHTS, Subject, Weights, decayed, ordered
 
 MAX_QUESTION_TERMS: Final = 64
 CHUNKS_PER_FILE_WANTED: Final = 6  # chunks looked at for each file wanted: a file is judged by several of its chunks
@@ -49,6 +56,11 @@ class LexicalReader:
     def open(cls, folder: Path) -> Self | None:
         """None while nothing was ever committed; LexicalIndexDamaged when the folder cannot be read."""
         return cls(folder) if (folder / "meta.json").is_file() else None
+
+    @property
+    def commit(self) -> tuple[int, int]:
+        """Another one after every commit."""
+        return self._stamp()
 
     def _stamp(self) -> tuple[int, int]:
         """Changes with every commit: tantivy replaces meta.json by renaming."""
@@ -89,7 +101,7 @@ class LexicalReader:
         question: str,
         limit: int,
         *,
-        path_glob: str | None = None,
+        path_glob: Globs = None,
         language: str | None = None,
         kind: str | None = None,
     ) -> list[LexicalHit]:
@@ -97,40 +109,92 @@ class LexicalReader:
         words = self._question(question)
         if words is None:
             return []
-        clauses = [(Occur.Must, words), *((Occur.Must, query) for query in self._filters(path_glob, language, kind))]
+        clauses = [(Occur.Must, words), *filter_clauses(self._schema, path_glob, language, kind)]
         query = Query.boolean_query(clauses) if len(clauses) > 1 else words
         with typed_errors(self.folder):
             searcher = self._searcher()
-            found = searcher.search(query, limit * CHUNKS_PER_FILE_WANTED, count=False).hits
-            addresses = [address for _, address in found]
-            files = searcher.fast_field_values("file", addresses)
-            scores = decayed(((key, float(hit[0])) for key, hit in zip(files, found, strict=True)), self._weights)
-            best: dict[object, DocAddress] = {}
-            for key, address in zip(files, addresses, strict=True):
+            found = best_of_many_files(searcher, self._schema, query, limit * CHUNKS_PER_FILE_WANTED, limit)
+            scores = decayed(((key, score) for key, score, _ in found), self._weights)
+            best: dict[int, DocAddress] = {}
+            for key, _, address in found:
                 best.setdefault(key, address)
             return [_hit(searcher.doc(best[key]), scores[key]) for key in ordered(scores)[:limit]]
 
     def _question(self, question: str) -> Query | None:
-        terms = [term for token in question_tokens(question) for term in stem(token)]
-        fields = (("body", self._weights.body), ("path_words", self._weights.path), ("names", self._weights.names))
-        wanted = [
-            (Occur.Should, Query.boost_query(Query.term_query(self._schema, field, term, "freq"), weight))
-            for term in list(dict.fromkeys(terms))[:MAX_QUESTION_TERMS]
-            for field, weight in fields
-            if weight
-        ]
+        weights = self._weights
+        worth: dict[str, float] = {}
+        for token in question_tokens(question):
+            for term in stem(token):
+                worth.setdefault(term, weights.task if token in TASK_WORDS else 1.0)
+        written_out = set(stems(symbol.lower() for symbol in Subject.of(question).symbols))
+        wanted = []
+        for term in self._telling(list(worth)):
+            names = weights.names + (weights.symbol if term in written_out else 0.0)
+            for field, weight in (("body", weights.body), ("path_words", weights.path), ("names", names)):
+                if weight:
+                    query = Query.term_query(self._schema, field, term, "freq")
+                    wanted.append((Occur.Should, Query.boost_query(query, weight * worth[term])))
         return Query.boolean_query(wanted) if wanted else None
 
-    def _filters(self, path_glob: str | None, language: str | None, kind: str | None) -> Iterator[Query]:
-        filters = [Query.term_query(self._schema, "language", language, "basic")] if language else []
-        if kind:
-            filters.append(Query.term_query(self._schema, "kind", kind, "basic"))
-        if path_glob:
-            try:
-                filters.append(Query.regex_query(self._schema, "path", glob_pattern(path_glob)))
-            except ValueError as error:
-                raise InvalidValue("path_glob", path_glob, str(error)) from error
-        return (Query.const_score_query(query, 0.0) for query in filters)
+    def _telling(self, terms: list[str]) -> list[str]:
+        """Of too many words those that the fewest chunks hold."""
+        if len(terms) <= MAX_QUESTION_TERMS:
+            return terms
+        with typed_errors(self.folder):
+            searcher = self._searcher()
+            counts = {term: searcher.doc_freq("body", term) for term in terms}
+        known = [term for term in terms if counts[term]] or terms
+        return sorted(known, key=counts.__getitem__)[:MAX_QUESTION_TERMS]
+
+    def count_passing(self, path_glob: Globs, language: str | None, kind: str | None) -> int:
+        """How many chunks pass a filter."""
+        with typed_errors(self.folder):
+            found = self._searcher().search(passing(self._schema, path_glob, language, kind), 1)
+            return int(found.count or 0)  # type: ignore[attr-defined]
+
+    def passing(self, limit: int, path_glob: Globs, language: str | None, kind: str | None) -> list[int]:
+        """Ids of at most so many chunks that pass a filter, in no order."""
+        with typed_errors(self.folder):
+            searcher = self._searcher()
+            found = searcher.search(passing(self._schema, path_glob, language, kind), limit, count=False).hits
+            return [int(one or 0) for one in searcher.fast_field_values("id", [address for _, address in found])]
+
+    def best_within(self, question: str, paths: Sequence[str], limit: int) -> list[ChunkScore]:
+        """The chunks of these files that match a question, best first."""
+        words = self._question(question)
+        if words is None or not paths:
+            return []
+        with typed_errors(self.folder):
+            return best_within(self._searcher(), self._schema, words, paths, limit)
+
+    def with_all_words(
+        self, text: str, question: str, limit: int, path_glob: Globs, language: str | None, kind: str | None
+    ) -> list[tuple[LexicalChunk, float]]:
+        """Chunks that hold every word of the text, with their BM25 scores for the question, best first."""
+        terms = list(dict.fromkeys(term for token in tokens(text) for term in stem(token)))[:MAX_QUESTION_TERMS]
+        words = self._question(question)
+        if not terms or words is None:
+            return []
+        every = [(Occur.Must, Query.term_query(self._schema, "body", term, "freq")) for term in terms]
+        clauses = [*every, (Occur.Should, words), *filter_clauses(self._schema, path_glob, language, kind)]
+        with typed_errors(self.folder):
+            searcher = self._searcher()
+            found = searcher.search(Query.boolean_query(clauses), limit, count=False).hits
+            ids = [int(one or 0) for one in searcher.fast_field_values("id", [address for _, address in found])]
+            chunks = chunks_by_id(searcher, self._schema, ids)
+        scores = {chunk_id: float(score) for chunk_id, (score, _) in zip(ids, found, strict=True)}
+        return [(chunks[chunk_id], score) for chunk_id, score in scores.items() if chunk_id in chunks]
+
+    def with_neighbours(self, chunk: LexicalChunk, lines: int) -> list[LexicalChunk]:
+        """The chunk and those before and after it in its file, in order, as far as so many lines around it reach."""
+        with typed_errors(self.folder):
+            return with_neighbours(self._searcher(), self._schema, chunk, lines)
+
+    def frequencies(self, question: str) -> dict[str, int]:
+        """In how many chunks each word of a question occurs: stems, as ``stems`` makes them."""
+        with typed_errors(self.folder):
+            searcher = self._searcher()
+            return {term: searcher.doc_freq("body", term) for term in dict.fromkeys(stems(question_tokens(question)))}
 
 
 def _hit(document: Document, score: float) -> LexicalHit:

@@ -1,6 +1,7 @@
 """What searches and status read of a manifest. Every read is one short statement: a long one would let the WAL grow."""
 
 import json
+import re
 import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
@@ -124,6 +125,31 @@ class ManifestReader:
         sql = """SELECT s.id, s.text_hash, c.id, f.path, c.start_line, c.end_line, c.symbol FROM slots s
                  JOIN chunks c ON c.slot = s.id JOIN files f ON f.id = c.file_id WHERE s.id IN ({})"""
         return [SlotChunk(*row) for row in self._rows_in(sql, slots)]
+
+    def slots_of(self, chunk_ids: Iterable[int]) -> list[int]:
+        """The slot of each of these chunks, in no order; unknown ones are left out."""
+        return [row["slot"] for row in self._rows_in("SELECT slot FROM chunks WHERE id IN ({})", chunk_ids)]
+
+    def hashes_of(self, slots: Iterable[int]) -> dict[int, bytes]:
+        """The hash of the text that each of these slots stands for now."""
+        sql = "SELECT id, text_hash FROM slots WHERE id IN ({})"
+        return {row["id"]: row["text_hash"] for row in self._rows_in(sql, slots)}
+
+    def chunks_of(self, path: str) -> list[SlotChunk]:
+        """The chunks of a file in its order; none of a file that is unknown or holds nothing."""
+        sql = """SELECT s.id, s.text_hash, c.id, f.path, c.start_line, c.end_line, c.symbol FROM files f
+                 JOIN chunks c ON c.file_id = f.id JOIN slots s ON s.id = c.slot WHERE f.path = ? ORDER BY c.id"""
+        return [SlotChunk(*row) for row in self._rows(sql, (path,))]
+
+    def with_chunks(self, paths: Iterable[str]) -> set[str]:
+        """Those of the paths whose text is indexed."""
+        return {row["path"] for row in self._rows_in("SELECT path FROM files WHERE chunks > 0 AND path IN ({})", paths)}
+
+    def paths_ending(self, end: str, limit: int) -> list[str]:
+        """At most so many indexed paths that end in these folders and this name, without regard to case."""
+        pattern = "%/" + re.sub(r"[%_\\]", r"\\\g<0>", end)
+        sql = "SELECT path FROM files WHERE path LIKE ? ESCAPE '\\' AND chunks > 0 ORDER BY path LIMIT ?"
+        return [row["path"] for row in self._rows(sql, (pattern, limit))]
 
     def stored_chunks(self, after: int, limit: int) -> list[StoredChunk]:
         """A page of all chunks, by id."""

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from muniment.chunking import CHUNKER_VERSION, Chunk, Chunked, chunk_by_lines, chunk_file
+from muniment.languages import KINDS_VERSION
 from muniment.lexical import ChunkWords, chunk_words
 from muniment.masking import MASKING_VERSION, mask
 from muniment.pushed import PushedFiles
 from muniment.scanning import FileText, FoundFile, SkippedFile, SkipReason, read_text
 
-CONTENT_VERSION = f"chunker {CHUNKER_VERSION}, masking {MASKING_VERSION}"
+CONTENT_VERSION = f"chunker {CHUNKER_VERSION}, kinds {KINDS_VERSION}, masking {MASKING_VERSION}"
 HASH_BYTES = 16
 CRASHED = "crashed"
 

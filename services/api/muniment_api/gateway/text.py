@@ -1,32 +1,16 @@
 """Answers as text that an agent reads well, bounded in length. Pure: the structured answer holds everything."""
 
-import re
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Final
 
 from muniment.backlog import ProjectQueue, QueueStatus
 from muniment.intake import ProjectAnswer
 from muniment.jobs import Job, JobPage
-from muniment.memory import MemoryHit, Stored
-from muniment.search import SearchHit
 from muniment.status import IndexHeader, IndexState, ProjectStatus
-from muniment_api.answers import ProjectItem, Projects, SearchAnswer, WaitAnswer
+from muniment_api.answers import ProjectItem, Projects, WaitAnswer
 
-SNIPPETS_LENGTH = 20_000  # characters over all hits of one answer
-SHORTEST_SNIPPET = 400
 FAILURES_SHOWN = 5
-CONTENT_LENGTH = 4_000  # characters of one memory
-
-
-def search_text(project: str, answer: SearchAnswer) -> str:
-    lines = [index_line(project, answer.index), *_warnings(answer.index.warnings)]
-    lines += [f"Degraded: {reason}" for reason in answer.degraded]
-    if not answer.results:
-        partial = answer.index.lexical_percent < 100 or answer.index.state != IndexState.IDLE
-        lines.append("No results in what is indexed so far." if partial else "No results.")
-        return "\n".join(lines)
-    room = max(SHORTEST_SNIPPET, SNIPPETS_LENGTH // len(answer.results))
-    return "\n\n".join(["\n".join(lines), *(_hit(hit, room) for hit in answer.results)])
 
 
 def index_line(project: str, index: IndexHeader) -> str:
@@ -43,46 +27,34 @@ def index_line(project: str, index: IndexHeader) -> str:
 
 
 def _verdict(index: IndexHeader) -> str:
-    if index.state == IndexState.IDLE and index.warnings and not index.lexical_percent:
+    """What that means for an answer, and what to do about it."""
+    if index.state in _TO_DO:
+        return _TO_DO[index.state]
+    if index.warnings and not index.lexical_percent:
         return " — nothing is indexed"
-    if index.state == IndexState.IDLE and index.lexical_percent == index.vector_percent == 100:
-        return " — results are partial" if index.pending_changes else ""
-    if index.state == IndexState.IDLE and not index.pending_changes:
-        return " — some files could not be read; waiting does not help, index_status names them"
-    return " — results are partial"
+    if index.pending_changes:
+        return _TO_DO[IndexState.INDEXING]
+    if index.lexical_percent == index.vector_percent == 100:
+        return ""
+    return " — some files could not be read; waiting does not help, index_status names them"
 
 
-def _warnings(warnings: Iterable[str]) -> list[str]:
+_TO_DO: Final = {
+    IndexState.FAILED: " — the last job failed: index_status says why, start_indexing tries again",
+    IndexState.PAUSED: " — results are partial until resume_job: index_status names the paused job",
+    IndexState.INDEXING: " — results are partial: wait_for_index",
+}
+
+
+def warnings(warnings: Iterable[str]) -> list[str]:
     return [f"Warning: {warning}" for warning in warnings]
-
-
-def _hit(hit: SearchHit, room: int) -> str:
-    symbol = f" ({hit.symbol})" if hit.symbol else ""
-    stale = " — stale: the file has changed since" if hit.stale else ""
-    snippet, left_out = _cut(hit.text.strip("\n"), room)
-    more = f"\n… {left_out} more lines" if left_out else ""
-    return f"{hit.path}:{hit.start_line}-{hit.end_line}{symbol} {hit.score:.2f}{stale}\n{_fenced(snippet, hit)}{more}"
-
-
-def _cut(text: str, room: int) -> tuple[str, int]:
-    """At most ``room`` characters, ended at a line if there is one, and the number of lines left out."""
-    if len(text) <= room:
-        return text, 0
-    shown = text[:room].rpartition("\n")[0] or text[:room]
-    return shown, max(1, text[len(shown) :].count("\n"))
-
-
-def _fenced(snippet: str, hit: SearchHit) -> str:
-    longest = max((len(run) for run in re.findall(r"`+", snippet)), default=0)
-    fence = "`" * max(3, longest + 1)  # Markdown carries fences of its own
-    return f"{fence}{hit.language or ''}\n{snippet}\n{fence}"
 
 
 def status_text(status: ProjectStatus) -> str:
     coverage = status.coverage
     lines = [
         f"Project '{status.project}': {status.state}{', up to date' if status.up_to_date else ''}.",
-        *_warnings(status.warnings),
+        *warnings(status.warnings),
         f"Coverage: {coverage.lexical_percent}% lexical, {coverage.vector_percent}% vectors"
         f" of {coverage.files_total:,} files, {coverage.chunks:,} chunks; missing {status.missing:,},"
         f" extra {status.extra:,}, changes pending {status.pending_changes:,}.",
@@ -118,7 +90,7 @@ def projects_text(projects: Projects) -> str:
 
 def _project(one: ProjectItem) -> str:
     sources = ", ".join(one.watch_paths) or "files of put_file alone"
-    return "\n  ".join([index_line(one.name, one.index), sources, *_warnings(one.index.warnings)])
+    return "\n  ".join([index_line(one.name, one.index), sources, *warnings(one.index.warnings)])
 
 
 def init_text(answer: ProjectAnswer) -> str:
@@ -135,7 +107,7 @@ def job_text(job: Job) -> str:
     for what, counts in told.items():
         if counts:
             lines.append(f"  {what}: " + ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items())))
-    lines += _warnings(job.warnings)
+    lines += warnings(job.warnings)
     if job.files.failed:
         lines.append(f"  Failed files: {job.files.failed:,}")
         lines += [f"    {failure.path}: {failure.reason}" for failure in job.failures[:FAILURES_SHOWN]]
@@ -186,29 +158,6 @@ def _queue(item: ProjectQueue) -> str:
     if item.paused_jobs:
         parts.append(f"paused: {_list(item.paused_jobs)}")
     return f"'{item.project}': " + ", ".join(parts)
-
-
-def stored_text(stored: Stored) -> str:
-    lines = [f"Stored as {stored.id}."] if stored.created else []
-    if stored.message:
-        lines.append(stored.message)
-    lines += [f"  similar: {other.id} ({other.score:.2f})" for other in stored.similar]
-    return "\n".join(lines)
-
-
-def memories_text(hits: list[MemoryHit]) -> str:
-    if not hits:
-        return "No memories found."
-    return "\n\n".join(map(_memory, hits))
-
-
-def _memory(hit: MemoryHit) -> str:
-    tags = f", tags {', '.join(hit.tags)}" if hit.tags else ""
-    source = f", source {hit.source}" if hit.source else ""
-    updated = f", updated {_time(hit.updated_at)}" if hit.updated_at != hit.created_at else ""
-    content, left_out = _cut(hit.content, CONTENT_LENGTH)
-    more = f"\n… {left_out} more lines" if left_out else ""
-    return f"[{hit.id}] {hit.score:.2f}, {_time(hit.created_at)}{updated}{tags}{source}\n{content}{more}"
 
 
 def _time(moment: datetime) -> str:

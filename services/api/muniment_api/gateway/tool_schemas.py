@@ -27,6 +27,8 @@ def _plain(schema: Any) -> Any:
     if len(kinds) == 1:
         del plain["anyOf"]
         return kinds[0] | plain
+    if kinds:
+        plain["anyOf"] = kinds
     return plain
 
 

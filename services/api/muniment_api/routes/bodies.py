@@ -14,6 +14,8 @@ class Body(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _is_text(cls, value: Any) -> Any:
+        if isinstance(value, bytes):  # a body of another Content-Type: no object, as the model itself says
+            return value
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:

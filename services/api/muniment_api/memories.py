@@ -1,0 +1,403 @@
+"""What REST and MCP both answer about memories: found and cut to size, stored and told of, held against the code."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydantic import BaseModel, Field
+
+from muniment.errors import InvalidValue, UnknownMemory
+from muniment.events import Event, EventType
+from muniment.memory import Anchor, CodeState, Draft, Memory, StaleMemory, Stored, Topic
+from muniment.memory.model import clean_tags
+from muniment.project import Project
+from muniment.queue import utc_now
+from muniment.redis_client import REDIS_ERRORS
+from muniment_api.deps import Services
+from muniment_api.routes.bodies import Body
+
+logger = logging.getLogger(__name__)
+
+ALL = "*"
+PROBE_LENGTH = 80  # characters of a memory
+SUMMARY_LENGTH = 200
+
+MAX_AGE_DAYS = 60.0
+
+
+class Mode(StrEnum):
+    """How much of each memory is told: its first line's beginning, its beginning, or all of it."""
+
+    PROBE = "probe"
+    SUMMARY = "summary"
+    FULL = "full"
+
+
+class NewMemory(Body):
+    content: str = Field(description="One fact, understandable by itself.")
+    tags: str | list[str] = Field([], description="A list, or text separated by commas.")
+    source: str | None = Field(None, description="Where it comes from: a path, a URL, a person.")
+    supersedes: str | None = Field(None, description="Id of the memory that this one replaces.")
+    path: str | None = Field(None, description="The file that it is about, as in results.")
+    lines: str | None = Field(None, description="The lines of it: 12-40.")
+    symbol: str | None = Field(None, description="Or the definition in it.")
+
+
+class FoundMemory(Memory):
+    score: float | None = Field(None, description="Similarity to the question, from 0 to 1; null without a question.")
+    truncated: bool = Field(False, description="The content goes on.")
+
+
+class FilePointer(BaseModel):
+    """Where an indexed file speaks of what was asked."""
+
+    path: str
+    start_line: int
+    end_line: int
+    symbol: str | None
+    score: float
+
+
+class FoundMemories(BaseModel):
+    """``files`` are those of the project itself; a probe asks for none."""
+
+    project: str
+    mode: Mode
+    results: list[FoundMemory]
+    files: list[FilePointer] = []
+
+
+class StoredBatch(BaseModel):
+    items: list[Stored]
+
+
+class Expanded(BaseModel):
+    """``missing``: ids that the project does not have."""
+
+    project: str
+    memories: list[Memory]
+    missing: list[str] = []
+
+
+class Deleted(BaseModel):
+    deleted: int
+
+
+class Topics(BaseModel):
+    items: list[Topic]
+
+
+class Pruned(BaseModel):
+    """``memories`` are the first of the ``count`` that nobody used; without ``dry_run`` all of them are deleted."""
+
+    dry_run: bool
+    count: int
+    memories: list[StaleMemory]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """``projects``: further ones by name or id, or "*" for all."""
+
+    query: str
+    mode: Mode
+    tags: str | Sequence[str] = ()
+    limit: int = 5
+    min_score: float = 0.0
+    after: str | None = None
+    before: str | None = None
+    source: str | None = None
+    include_superseded: bool = False
+    projects: str | Sequence[str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What is None stays. ``source`` and ``path`` that are empty take away what there was.
+
+    ``confirm_code``: the memory holds for its code as that is now.
+    """
+
+    content: str | None = None
+    tags: str | Sequence[str] | None = None
+    source: str | None = None
+    path: str | None = None
+    lines: str | None = None
+    symbol: str | None = None
+    confirm_code: bool = False
+
+    @property
+    def moves(self) -> bool:
+        return any((self.path, self.lines, self.symbol))
+
+
+# --- finding ----------------------------------------------------------------------------------------------------
+
+
+def chosen(services: Services, project: Project, projects: str | Sequence[str] | None) -> list[Project]:
+    """The project first, then the others that are asked for, each once. Raises UnknownProject."""
+    given = [projects] if isinstance(projects, str) else projects or ()
+    names = [name.strip() for one in given for name in one.split(",") if name.strip()]
+    others = services.projects.all() if ALL in names else [services.projects.get(name) for name in names]
+    return list({one.id: one for one in (project, *others)}.values())
+
+
+def search(services: Services, project: Project, asked: Question) -> list[FoundMemory]:
+    """The nearest memories of the projects, best first. What is shown of them counts as read, a probe does not.
+
+    Raises InvalidValue and UnknownProject.
+    """
+    hits = services.memory.search(
+        [one.id for one in chosen(services, project, asked.projects)],
+        asked.query,
+        tags=asked.tags,
+        limit=asked.limit,
+        min_score=asked.min_score,
+        after=asked.after,
+        before=asked.before,
+        source=asked.source,
+        include_superseded=asked.include_superseded,
+    )
+    if asked.mode != Mode.PROBE:
+        services.memory.count_reads(hit.id for hit in hits)
+    return [_shown(hit, asked.mode, hit.score) for hit in services.code.checked(hits)]
+
+
+def newest(
+    services: Services,
+    project: Project,
+    *,
+    mode: Mode,
+    limit: int,
+    cursor: str | None,
+    projects: Sequence[str] | None,
+    tags: str,
+    after: str | None,
+    before: str | None,
+    source: str | None,
+    include_superseded: bool,
+) -> tuple[list[FoundMemory], str | None]:
+    """A page of the memories, the latest first, and the cursor of the next. To leaf through them is no read."""
+    found, following = services.memory.newest(
+        [one.id for one in chosen(services, project, projects)],
+        tags=tags,
+        limit=limit,
+        cursor=cursor,
+        after=after,
+        before=before,
+        source=source,
+        include_superseded=include_superseded,
+    )
+    return [_shown(memory, mode) for memory in services.code.checked(found)], following
+
+
+def expand(services: Services, project: Project, memory_ids: Sequence[str]) -> Expanded:
+    """Raises UnknownMemory when the project has none of them."""
+    with _by_name(project):
+        found = services.memory.get_all(project.id, memory_ids)
+    services.memory.count_reads(memory.id for memory in found)
+    known = {memory.id for memory in found}
+    missing = [one for one in dict.fromkeys(memory_ids) if one not in known]
+    return Expanded(project=project.name, memories=services.code.checked(found), missing=missing)
+
+
+def topics(services: Services, project: Project, projects: str | Sequence[str] | None = None) -> Topics:
+    return Topics(items=services.memory.topics([one.id for one in chosen(services, project, projects)]))
+
+
+def _shown(memory: Memory, mode: Mode, score: float | None = None) -> FoundMemory:
+    content, truncated = cut(memory.content, mode)
+    return FoundMemory(**{**dict(memory), "content": content, "score": score, "truncated": truncated})
+
+
+def cut(content: str, mode: Mode) -> tuple[str, bool]:
+    """What a mode shows of a text, and whether it goes on."""
+    if mode == Mode.FULL:
+        return content, False
+    if mode == Mode.PROBE:
+        content = " ".join(content.split())
+    room = PROBE_LENGTH if mode == Mode.PROBE else SUMMARY_LENGTH
+    if len(content) <= room:
+        return content, False
+    beginning = content[:room]
+    at_a_word = beginning.rsplit(None, 1)[0]
+    # a text without spaces is cut anywhere
+    return (at_a_word if len(at_a_word) > room // 2 else beginning).rstrip() + "…", True
+
+
+# --- storing ----------------------------------------------------------------------------------------------------
+
+
+def store(services: Services, project: Project, memory: NewMemory) -> Stored:
+    """Stores a memory and tells of it. Raises InvalidValue, UnknownMemory, MemorySuperseded and UnknownProject."""
+    draft = _draft(services, project, memory)
+    with _by_name(project):
+        stored = services.memory.store(
+            project, draft.content, draft.tags, draft.source, supersedes=draft.supersedes, anchor=draft.anchor
+        )
+    _tell_stored(services, project, memory, stored)
+    return stored
+
+
+def store_batch(services: Services, project: Project, memories: Sequence[NewMemory]) -> StoredBatch:
+    """All or none; an error names the item that is wrong."""
+    drafts = []
+    for place, memory in enumerate(memories):
+        with _named(f"memories[{place}]."):
+            drafts.append(_draft(services, project, memory))
+    with _by_name(project):
+        batch = StoredBatch(items=services.memory.store_batch(project, drafts))
+    for memory, stored in zip(memories, batch.items, strict=True):
+        _tell_stored(services, project, memory, stored)
+    return batch
+
+
+def _draft(services: Services, project: Project, memory: NewMemory) -> Draft:
+    return Draft(
+        content=memory.content,
+        tags=memory.tags,
+        source=memory.source,
+        supersedes=memory.supersedes,
+        anchor=services.code.anchor(project, memory.path, memory.lines, memory.symbol),
+    )
+
+
+@contextmanager
+def _by_name(project: Project) -> Iterator[None]:
+    """The store knows a project by its id alone; who asks may never have seen it."""
+    try:
+        yield
+    except UnknownMemory as error:
+        raise UnknownMemory(str(error.values["memory_id"]), project.name) from error
+
+
+@contextmanager
+def _named(item: str) -> Iterator[None]:
+    try:
+        yield
+    except InvalidValue as error:
+        raise InvalidValue(
+            f"{item}{error.values['field']}", error.values["value"], str(error.values["reason"])
+        ) from error
+
+
+def _tell_stored(services: Services, project: Project, memory: NewMemory, stored: Stored) -> None:
+    if not stored.created:
+        return
+    tell(services, project, EventType.MEMORY_STORED, {"id": stored.id, "tags": clean_tags(memory.tags)})
+    if stored.supersedes:
+        gone = {"id": stored.supersedes, "superseded_by": stored.id}
+        tell(services, project, EventType.MEMORY_SUPERSEDED, gone)
+
+
+# --- changing ---------------------------------------------------------------------------------------------------
+
+
+def update(services: Services, project: Project, memory_id: str, change: Change) -> Memory:
+    """Changes a memory and tells of it. A new text counts as written for the code as it is now.
+
+    Raises InvalidValue and UnknownMemory.
+    """
+    with _by_name(project):
+        known = services.memory.get(project.id, memory_id)
+        updated = services.memory.update(
+            project.id,
+            memory_id,
+            content=change.content,
+            tags=change.tags,
+            source=change.source,
+            anchor=_new_anchor(services, project, known, change),
+            drop_anchor=change.path == "" and not change.moves,
+        )
+    return _told_of_change(services, project, updated)
+
+
+def _new_anchor(services: Services, project: Project, known: Memory, change: Change) -> Anchor | None:
+    """None: the anchor stays as it is."""
+    if change.confirm_code and (change.moves or change.path is not None):
+        raise InvalidValue("confirm_code", True, "path, lines and symbol take the code as it is anyway")
+    if change.moves:
+        path = change.path or (known.anchor.path if known.anchor else None)
+        return services.code.anchor(project, path, change.lines, change.symbol)
+    if change.confirm_code:
+        return _confirmed(services, project, known)
+    if change.content is None or change.path is not None or known.anchor is None:
+        return None
+    try:
+        return _confirmed(services, project, known)
+    except InvalidValue:  # the code is gone: the memory goes on saying so
+        return None
+
+
+def _confirmed(services: Services, project: Project, memory: Memory) -> Anchor:
+    """The anchor of a memory that holds for its code as that is now. Raises InvalidValue."""
+    (seen,) = services.code.checked([memory])
+    anchor = seen.anchor
+    if anchor is None:
+        raise InvalidValue("confirm_code", True, "the memory names no code; give path, with lines or symbol")
+    if seen.code == CodeState.GONE:
+        raise InvalidValue(
+            "confirm_code", True, f"'{anchor.path}' is gone; give the path that replaces it, or '' for none"
+        )
+    if seen.code == CodeState.SAME:
+        return anchor
+    lines = f"{anchor.start_line}-{anchor.end_line}" if anchor.start_line is not None else None
+    try:
+        found = services.code.anchor(project, anchor.path, None if anchor.symbol else lines, anchor.symbol)
+    except InvalidValue as error:
+        raise InvalidValue(
+            "confirm_code", True, f"what it names is not in '{anchor.path}' any more; give lines"
+        ) from error
+    assert found is not None
+    return found
+
+
+def retag(
+    services: Services,
+    project: Project,
+    memory_id: str,
+    *,
+    add: str | Sequence[str] = (),
+    remove: str | Sequence[str] = (),
+    replace: str | Sequence[str] | None = None,
+) -> Memory:
+    """Raises InvalidValue and UnknownMemory."""
+    with _by_name(project):
+        tagged = services.memory.retag(project.id, memory_id, add=add, remove=remove, replace=replace)
+    return _told_of_change(services, project, tagged)
+
+
+def delete(services: Services, project: Project, memory_ids: Sequence[str]) -> Deleted:
+    """Deletes those that the project has, and tells of each. Raises UnknownMemory when it has none."""
+    with _by_name(project):
+        found = services.memory.get_all(project.id, memory_ids)
+        deleted = services.memory.delete(project.id, memory_ids)
+    for memory in found:
+        tell(services, project, EventType.MEMORY_DELETED, {"id": memory.id})
+    return Deleted(deleted=deleted)
+
+
+def prune(services: Services, project: Project, max_age_days: float, *, dry_run: bool) -> Pruned:
+    """Names the memories that were neither read nor changed for so long, or deletes them. Raises InvalidValue."""
+    act = services.memory.stale if dry_run else services.memory.prune
+    found = act(project.id, max_age_days)
+    if found.count and not dry_run:
+        tell(services, project, EventType.MEMORIES_PRUNED, {"deleted": found.count})
+    return Pruned(dry_run=dry_run, count=found.count, memories=found.memories)
+
+
+def _told_of_change(services: Services, project: Project, memory: Memory) -> Memory:
+    tell(services, project, EventType.MEMORY_UPDATED, {"id": memory.id, "tags": memory.tags})
+    (seen,) = services.code.checked([memory])
+    return seen
+
+
+def tell(services: Services, project: Project, kind: EventType, data: Mapping[str, object]) -> None:
+    """The memory is of record already: that nobody can be told of it must not look like a failure."""
+    event = Event(type=kind, at=utc_now(), project=project.name, project_id=project.id, data=dict(data))
+    try:
+        services.bus.publish(event)
+    except REDIS_ERRORS as error:
+        logger.warning("no event for %s of %s: %s", kind, project.name, error)

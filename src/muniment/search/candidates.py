@@ -1,0 +1,97 @@
+"""Which files answer a question, best first: by words, by meaning, by a phrase they must hold, by being named."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from muniment.lexical import LexicalReader
+from muniment.manifest import ManifestReader
+from muniment.ranking import Candidate, Subject, lifted, rank
+from muniment.search.asking import Asked
+from muniment.search.meaning import Near
+from muniment.search.named import chunk_at, files_named
+from muniment.search.questions import holds
+
+FILES_RANKED: Final = 60  # at least so many files of each list are fused: demotion must be able to move files up
+PHRASED_CHUNKS: Final = 200  # that hold a phrase's words are looked at for the phrase itself
+NO_WORDS: Final = "The question holds no word, and signs alone are not indexed."
+
+
+@dataclass(slots=True)
+class Ranked:
+    """``chosen``: (chunk id, score 0..1) of each file's best chunk, best file first."""
+
+    chosen: list[tuple[int, float]]
+    notes: list[str] = field(default_factory=list)
+
+
+def ranked(lexical: LexicalReader, manifest: ManifestReader | None, asked: Asked, near: Near | None) -> Ranked:
+    """``near``: None where the vectors have no part."""
+    if not asked.tokens:
+        return Ranked([], [NO_WORDS])
+    meaning = near.candidates if near is not None else None
+    notes = []
+    phrased = _with_phrases(lexical, asked) if asked.question.phrases else {}
+    if phrased and asked.question.is_phrases:
+        words = list(phrased.values())
+        meaning = [found for found in meaning if found.path in phrased] if meaning is not None else None
+    else:
+        words = lifted(_by_words(lexical, asked), phrased)
+        if asked.question.phrases and not phrased:
+            quoted = " and ".join(f"“{phrase}”" for phrase in asked.question.phrases)
+            notes.append(f"Nothing indexed holds {quoted} as it stands: answered without the quotes.")
+    if phrased and meaning is not None:
+        # whatever else of the file lies near, the chunk with the phrase is the one to show
+        meaning = [
+            replace(found, chunk_id=phrased[found.path].chunk_id) if found.path in phrased else found
+            for found in meaning
+        ]
+    chosen = rank(words, meaning, Subject.of(asked.question.text))
+    if asked.question.places and manifest is not None:
+        chosen = _named_first(manifest, asked, chosen, [*words, *(meaning or ())])
+    return Ranked(chosen, notes)
+
+
+def _by_words(lexical: LexicalReader, asked: Asked) -> list[Candidate]:
+    filters = asked.filters
+    found = lexical.search(
+        asked.words,
+        max(FILES_RANKED, 2 * asked.limit),
+        path_glob=filters.globs,
+        language=filters.language,
+        kind=filters.kind,
+    )
+    return [Candidate(hit.path, hit.chunk_id, hit.kind, hit.score) for hit in found]
+
+
+def _with_phrases(lexical: LexicalReader, asked: Asked) -> dict[str, Candidate]:
+    """The best chunk of each file that holds every phrase, by path, best first."""
+    phrases, filters = asked.question.phrases, asked.filters
+    found = lexical.with_all_words(
+        " ".join(phrases), asked.words, PHRASED_CHUNKS, filters.globs, filters.language, filters.kind
+    )
+    best: dict[str, Candidate] = {}
+    for chunk, score in found:
+        if chunk.path not in best and holds(chunk.text, phrases):
+            best[chunk.path] = Candidate(chunk.path, chunk.chunk_id, chunk.kind, score)
+    return best
+
+
+def _named_first(
+    manifest: ManifestReader, asked: Asked, chosen: list[tuple[int, float]], candidates: Iterable[Candidate]
+) -> list[tuple[int, float]]:
+    """Files that the question names by a line come first, with that line, in the order that they have anyway."""
+    matches = asked.filters.matcher()
+    meant = files_named(manifest, asked.question.places)
+    named = {path: line for path, line in meant.items() if matches is None or matches(path)}
+    if not named:
+        return chosen
+    path_of = {candidate.chunk_id: candidate.path for candidate in candidates}
+    scores = {path_of[chunk_id]: (chunk_id, score / 2) for chunk_id, score in chosen}
+    for path, line in named.items():
+        chunk_id, half = scores.get(path, (None, 0.0))
+        chunk = chunk_at(manifest.chunks_of(path), line)
+        shown = chunk.chunk_id if chunk is not None else chunk_id
+        if shown is not None:
+            scores[path] = (shown, half + 0.5)
+    return sorted(scores.values(), key=lambda found: -found[1])

@@ -1,0 +1,117 @@
+"""Which vectors pass a filter, remembered until the index changes: agents ask again and again below one folder."""
+
+import math
+import threading
+from array import array
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from muniment.embedding import Vectors
+from muniment.lexical import LexicalReader
+from muniment.manifest import ManifestReader
+from muniment.search.filters import Filters
+from muniment.vectors import VectorHit
+
+MOST_ASKED: Final = 2_000  # of all, to sift those that pass
+# Vectors that are fetched and compared here, times the root of how many there are. Among N vectors a search for the n
+# that are wanted walks past N/n each, and fetching costs by n: 450 of 80,000 take 30 ms either way, 1,200 of 700,000
+# take 90. Twice as many are worth it, because they are fetched once.
+EXACT_SHARE: Final = 2.5
+SPARE: Final = 1.5  # what passes a filter is not spread evenly
+FETCHED_AT_ONCE: Final = 200  # as JSON a vector takes ten times its size
+REMEMBERED: Final = 16
+Fetch = Callable[[Sequence[int]], Mapping[int, tuple[bytes, Vectors]]]
+Key = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Vectors with the hashes of their texts. ``matrix``: (slots, dimensions), rows of length 1 or zero."""
+
+    slots: Sequence[int]
+    hashes: Sequence[bytes]
+    matrix: Vectors
+
+    def nearest(self, vector: Vectors, limit: int) -> list[VectorHit]:
+        """By cosine, best first."""
+        distances = 1.0 - self.matrix @ (vector / np.linalg.norm(vector))
+        best = np.argsort(distances)[:limit]
+        return [VectorHit(self.slots[at], self.hashes[at], float(distances[at])) for at in best]
+
+
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """Either so many of all are to be ``asked`` for that enough pass; or ``slots`` are all that pass; or those are few
+    and ``held``."""
+
+    asked: int = 0
+    slots: Sequence[int] = ()
+    held: Held | None = None
+
+
+class PassingVectors:
+    """Safe for threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: OrderedDict[Key, Passing] = OrderedDict()
+
+    def of(
+        self,
+        lexical: LexicalReader,
+        manifest: ManifestReader,
+        collection: str,
+        filters: Filters,
+        wanted: int,
+        fetch: Fetch,
+    ) -> Passing:
+        """``wanted``: how many are to pass, at the least; ``fetch`` gets vectors by their slots."""
+        key = (collection, lexical.commit, filters.globs, filters.language, filters.kind)
+        with self._lock:
+            if key in self._known:
+                self._known.move_to_end(key)
+                return self._known[key]
+        passing, complete = _found(lexical, manifest, filters, wanted, fetch)
+        # what a commit or a batch of vectors has yet to bring must not be missing until the next one
+        if complete:
+            with self._lock:
+                self._known[key] = passing
+                while len(self._known) > REMEMBERED:
+                    self._known.popitem(last=False)
+        return passing
+
+
+def _found(
+    lexical: LexicalReader, manifest: ManifestReader, filters: Filters, wanted: int, fetch: Fetch
+) -> tuple[Passing, bool]:
+    count, total = lexical.count_passing(filters.globs, filters.language, filters.kind), lexical.num_chunks
+    if count == 0:
+        return Passing(), True
+    asked = math.ceil(SPARE * wanted * total / count)
+    if asked <= MOST_ASKED:
+        return Passing(asked), True
+    chunks = lexical.passing(count, filters.globs, filters.language, filters.kind)
+    found = manifest.slots_of(chunks)
+    slots, complete = array("q", dict.fromkeys(found)), len(found) == len(chunks)
+    if len(slots) > EXACT_SHARE * math.sqrt(total):
+        return Passing(slots=slots), complete
+    held = _held(slots, fetch)
+    # a slot that another text took over may have its old vector until that text's batch is written
+    current = manifest.hashes_of(slots) == dict(zip(held.slots, held.hashes, strict=True))
+    return Passing(slots=slots, held=held), complete and current
+
+
+def _held(slots: Sequence[int], fetch: Fetch) -> Held:
+    known: list[int] = []
+    hashes: list[bytes] = []
+    rows = []
+    for start in range(0, len(slots), FETCHED_AT_ONCE):
+        for slot, (text_hash, row) in fetch(slots[start : start + FETCHED_AT_ONCE]).items():
+            known.append(slot)
+            hashes.append(text_hash)
+            rows.append(row)
+    return Held(known, hashes, np.stack(rows) if rows else np.zeros((0, 1), np.float32))
