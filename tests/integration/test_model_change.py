@@ -30,7 +30,7 @@ def by_meaning(bench, question):
     search = Search(bench.data, bench.vectors, NEW, patience=30, for_model=lambda name, _source: models.get(name))
     try:
         with search._indexes.using(bench.project.id) as index:
-            near = search._meaning.near(index, bench.project, question, index_bench.NO_FILTERS)
+            near = search._meaning.asked(index, bench.project, question, index_bench.NO_FILTERS)()
         return [candidate.path for candidate in near.candidates]
     finally:
         search.close()

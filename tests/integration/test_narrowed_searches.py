@@ -62,7 +62,7 @@ def test_a_filter_leaves_the_nearest_of_what_passes_it(many, search, monkeypatch
             search._meaning._passing = passing.PassingVectors()
             monkeypatch.setattr(passing, "EXACT_SHARE", share)
             with search._indexes.using(many.project.id) as index:
-                near = search._meaning.near(index, many.project, question, Filters(globs))
+                near = search._meaning.asked(index, many.project, question, Filters(globs))()
             found = [candidate.path for candidate in near.candidates]
             assert all(map(matches, found))
             # many texts lie equally near: what counts is how near, not which; walking a graph finds nearly all

@@ -1,6 +1,6 @@
 """Which files answer a question, best first: by words, by meaning, by a phrase they must hold, by being named."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -25,21 +25,26 @@ class Ranked:
     notes: list[str] = field(default_factory=list)
 
 
-def ranked(lexical: LexicalReader, manifest: ManifestReader | None, asked: Asked, near: Near | None) -> Ranked:
-    """``near``: None where the vectors have no part."""
+def ranked(
+    lexical: LexicalReader, manifest: ManifestReader | None, asked: Asked, near: Callable[[], Near | None]
+) -> Ranked:
+    """``near`` waits for the vectors: asked when the words are there; None where they have no part."""
     if not asked.tokens:
         return Ranked([], [NO_WORDS])
-    meaning = near.candidates if near is not None else None
     notes = []
     phrased = _with_phrases(lexical, asked) if asked.question.phrases else {}
-    if phrased and asked.question.is_phrases:
+    only_phrases = bool(phrased) and asked.question.is_phrases
+    if only_phrases:
         words = list(phrased.values())
-        meaning = [found for found in meaning if found.path in phrased] if meaning is not None else None
     else:
         words = lifted(_by_words(lexical, asked), phrased)
         if asked.question.phrases and not phrased:
             quoted = " and ".join(f"“{phrase}”" for phrase in asked.question.phrases)
             notes.append(f"Nothing indexed holds {quoted} as it stands: answered without the quotes.")
+    around = near()
+    meaning = around.candidates if around is not None else None
+    if only_phrases and meaning is not None:
+        meaning = [found for found in meaning if found.path in phrased]
     if phrased and meaning is not None:
         # whatever else of the file lies near, the chunk with the phrase is the one to show
         meaning = [

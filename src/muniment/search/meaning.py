@@ -1,5 +1,6 @@
 """What lies near a question by meaning: its vector, and the vectors next to it."""
 
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -62,22 +63,29 @@ class Meaning:
         for threads in (self._asking, self._embedding):
             threads.shutdown(wait=False, cancel_futures=True)
 
-    def near(
+    def asked(
         self, index: Readers, project: Project, question: str, filters: Filters, *, hurried: bool = True
-    ) -> Near | None:
-        """None when no vectors were made yet, or the question holds no word that the embedder knows."""
+    ) -> Callable[[], Near | None]:
+        """What waits for the answer: words can be searched while the vectors are. It may raise one of VECTORS_AWAY too.
+
+        None when no vectors were made yet, or the question holds no word that the embedder knows.
+        """
         meta = index.manifest.meta() if index.manifest is not None else None
         if index.manifest is None or meta is None or meta.collection is None:
-            return None
-        model = meta.collection.removeprefix(f"{project.id}-")
+            return _nothing
+        manifest, collection = index.manifest, meta.collection
+        model = collection.removeprefix(f"{project.id}-")
         vector = self.embedded(self._embedder_of(model, meta), question)
         if not vector.any():
-            return None
+            return _nothing
+        if filters:
+            return lambda: Near(
+                model,
+                _confirmed(manifest, self._nearest_passing(index, collection, vector, filters), filters.matcher()),
+            )
         patience = self._patience if hurried else self._patience * MORE_PATIENCE
-        if not filters:
-            return Near(model, self.around(index.manifest, meta.collection, vector, patience))
-        hits = self._nearest_passing(index, meta.collection, vector, filters)
-        return Near(model, _confirmed(index.manifest, hits, filters.matcher()))
+        pending = self._begun(lambda: self._vectors.query(collection, vector, SLOTS_ASKED), patience)
+        return lambda: Near(model, _confirmed(manifest, pending()))
 
     def around(self, manifest: ManifestReader, collection: str, vector: Vectors, patience: float) -> list[Candidate]:
         """The chunks nearest to a vector, best first."""
@@ -151,12 +159,24 @@ class Meaning:
         return self._in_time(lambda: self._vectors.query(collection, vector, limit, among), patience)
 
     def _in_time(self, action: Callable[[], T], patience: float) -> T:
-        asked = self._asking.submit(action)
-        try:
-            return asked.result(patience)
-        except TimeoutError:
-            asked.cancel()
-            raise VectorsTooSlow(round(patience * 1000)) from None
+        return self._begun(action, patience)()
+
+    def _begun(self, action: Callable[[], T], patience: float) -> Callable[[], T]:
+        """What waits for it, until ``patience`` seconds from now are over."""
+        asked, deadline = self._asking.submit(action), time.monotonic() + patience
+
+        def result() -> T:
+            try:
+                return asked.result(max(0.0, deadline - time.monotonic()))
+            except TimeoutError:
+                asked.cancel()
+                raise VectorsTooSlow(round(patience * 1000)) from None
+
+        return result
+
+
+def _nothing() -> None:
+    return None
 
 
 def _confirmed(

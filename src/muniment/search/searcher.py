@@ -1,7 +1,7 @@
 """Answers questions about the files of projects, safe for threads."""
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -138,20 +138,39 @@ class Search:
         if index.lexical is None:
             return SearchOutcome(), Evidence([])
         degraded = [index.damage] if index.damage else []
-        near = None
-        try:
-            near = self._meaning.near(index, project, asked.question.text, asked.filters, hurried=hurried)
-        except VECTORS_AWAY as error:
-            degraded.append(str(error))
-        found = ranked(index.lexical, index.manifest, asked, near)
+        around = _Around(self._meaning, index, project, asked, hurried=hurried)
+        found = ranked(index.lexical, index.manifest, asked, around)
+        degraded += around.away
         check = FreshnessCheck(index.manifest, project, self._pushed(project))
         shown, gone = still_there(index.lexical, check, found.chosen, asked.limit)
         hits = made_hits(index.lexical, project, shown, asked.words, asked.context)
         outcome = SearchOutcome(results=hits, gone=gone, notes=found.notes, degraded=degraded)
-        return outcome, _evidence(index.lexical, asked, hits, near)
+        # of one project alone there is nothing to compare
+        return outcome, Evidence([]) if hurried else _evidence(index.lexical, asked, hits, around.near)
 
     def _pushed(self, project: Project) -> PushedFiles:
         return PushedFiles(self._folder.project(project.id).pushed)
+
+
+class _Around:
+    """What lies near a question by meaning, being asked for from the moment this is made; called, it waits for it."""
+
+    def __init__(self, meaning: Meaning, index: Readers, project: Project, asked: Asked, *, hurried: bool) -> None:
+        self.near: Near | None = None
+        self.away: list[str] = []  # why the vectors have no part
+        self._pending: Callable[[], Near | None] | None = None
+        try:
+            self._pending = meaning.asked(index, project, asked.question.text, asked.filters, hurried=hurried)
+        except VECTORS_AWAY as error:
+            self.away.append(str(error))
+
+    def __call__(self) -> Near | None:
+        if self._pending is not None:
+            try:
+                self.near = self._pending()
+            except VECTORS_AWAY as error:
+                self.away.append(str(error))
+        return self.near
 
 
 def _evidence(lexical: LexicalReader, asked: Asked, hits: Sequence[SearchHit], near: Near | None) -> Evidence:
