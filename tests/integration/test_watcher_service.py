@@ -186,6 +186,7 @@ def test_what_is_ignored_wakes_nobody(service: Service, watched: Project, until:
 def test_a_changed_ignore_file_asks_for_a_reconcile_and_is_obeyed(service: Service, watched: Project, until: Until):
     (service.root / "out").mkdir()
     until(lambda: "out" in service.paths(watched))
+    until(lambda: service.queue.waiting(watched.id))  # asked for after the path was noted
     service.run_waiting(watched)
     (service.root / ".munimentignore").write_text("out/\n")
     until(lambda: service.waiting(watched, JobKind.RECONCILE))
