@@ -11,6 +11,7 @@ from typing import Self
 from muniment.errors import InvalidValue
 from muniment.memory.model import MAX_SOURCE, clean_tags, clean_text
 
+LAST_CHARACTER = "\U0010ffff"
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
@@ -68,8 +69,9 @@ class MemoryFilters:
                 clauses.append(clause)
                 values.append(bound.isoformat())
         if self.source:
-            clauses.append("substr(source, 1, ?) = ?")
-            values += [len(self.source), self.source]
+            # the bounds for the index, the beginning for what lies beyond the last character there is
+            clauses.append("source >= ? AND source < ? AND substr(source, 1, ?) = ?")
+            values += [self.source, self.source + LAST_CHARACTER, len(self.source), self.source]
         if self.tags:
             clauses.append(
                 "id IN (SELECT memory_id FROM tags WHERE project_id = ? AND tag IN (SELECT value FROM json_each(?)))"

@@ -38,6 +38,10 @@ SCHEMA: Final = (
     CREATE INDEX IF NOT EXISTS memories_by_date
     ON memories (project_id, created_at, source, superseded_by, updated_at, number)
     """,
+    """
+    CREATE INDEX IF NOT EXISTS memories_by_source
+    ON memories (project_id, source, created_at, superseded_by, number)
+    """,
     "CREATE INDEX IF NOT EXISTS memories_superseded ON memories (superseded_by) WHERE superseded_by IS NOT NULL",
     """
     CREATE TABLE IF NOT EXISTS tags (
