@@ -50,6 +50,7 @@ class ScriptedGateway:
         self.searches: list[str] = []
         self.created: dict[str, object] = {}
         self.failed = 0
+        self.planned_from = 0  # files: with fewer the tree was not walked to its end yet
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.method == "POST":
@@ -102,7 +103,7 @@ class ScriptedGateway:
             files_total=total,
             files_lexical=lexical,
             files_vector=vectors,
-            lexical_percent=100 * lexical / (total or 1),
+            lexical_percent=100 * lexical / (total or 1) if total >= self.planned_from else 0.0,
             vector_percent=100 * vectors / (total or 1),
             chunks=30,
         )
@@ -333,3 +334,14 @@ def test_at_its_end_it_says_what_can_be_done_then(
     assert told[-len(ends) :] == [line.format(program=program) for line in ends]
     assert told[-len(ends) - 1].startswith("     src/app.py")
     assert child is None or child.stopped
+
+
+def test_the_first_files_of_a_tree_that_is_still_walked_are_not_all_files() -> None:
+    steps = [("running", 100, 100, 0), ("running", 9000, 100, 0), ("running", 9000, 9000, 0)]
+    gateway = ScriptedGateway([("queued", 0, 0, 0), *steps, ("completed", 9000, 9000, 9000)])
+    gateway.planned_from = 9000
+    _, printed = play(gateway)
+    told = [line for line in printed.splitlines() if line.startswith("Every file is found by its words after")]
+    assert len(told) == 1
+    first_hit = float(printed.split("First hit after ")[1].split(" s")[0])
+    assert float(told[0].split("after ")[1].split(" s")[0]) > first_hit

@@ -88,7 +88,9 @@ class Quickstart:
 
     def _look(self, name: str, job: Job, reached: Milestones, bars: IndexProgress) -> None:
         coverage = self._gateway.get(project_path(name, "/status")).read(ProjectStatus).coverage
-        total, lexical = coverage.files_total, coverage.files_lexical
+        # the first files are indexed before the tree was walked to its end: until then nobody knows of how many
+        planned = coverage.lexical_percent > 0
+        total, lexical = coverage.files_total if planned else 0, coverage.files_lexical
         bars.update(total, lexical, coverage.files_vector)
         reached.chunks = coverage.chunks
         now = self._clock() - reached.began
