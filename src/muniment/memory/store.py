@@ -121,7 +121,7 @@ class MemoryStore:
                 field = f"memories[{len(stored)}]." if len(drafts) > 1 else ""
                 memory_id = self._rows.insert(project, draft, vector, self._clock(), field)
                 fresh.append((memory_id, draft.content, vector))
-                message = None if not near else "Similar memories exist; supersede or delete those that it replaces."
+                message = None if not near else "Similar memories exist: delete those that this one makes wrong."
                 stored.append(
                     Stored(id=memory_id, created=True, supersedes=draft.supersedes, similar=near, message=message)
                 )

@@ -22,7 +22,7 @@ def lift(query: str, content: str, telling: Collection[str] = ()) -> float:
 
     ``telling``: the identifiers of the query that tell memories apart; when there are none, all of them count.
     """
-    return TIE * coverage(query, content) + IDENTIFIER * _share(set(telling) or identifiers(query), _tokens(content))
+    return TIE * coverage(query, content) + IDENTIFIER * _share(set(telling) or identifiers(query), held(content))
 
 
 def coverage(text: str, other: str) -> float:
@@ -45,8 +45,11 @@ def _words(text: str) -> set[str]:
     return set(WORD.findall(text.lower()))
 
 
-def _tokens(text: str) -> set[str]:
-    """Words, joined words, and what a path ends in: src/app/main.py:12 holds app/main.py and main.py."""
+def held(text: str) -> set[str]:
+    """What an identifier may be the same as: words, joined words, and what a path ends in.
+
+    ``src/app/main.py:12`` holds app/main.py and main.py too.
+    """
     joined = set(TOKEN.findall(text.lower()))
     for token in [token for token in joined if "/" in token or ":" in token]:
         parts = token.partition(":")[0].split("/")[-MAX_PARTS:]

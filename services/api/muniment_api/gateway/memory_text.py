@@ -1,14 +1,22 @@
 """Answers about memories as text that an agent reads well. Pure: the structured answer holds everything."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 
 from muniment.memory import Anchor, CodeState, Memory, StaleMemory, Stored
-from muniment_api.memories import Expanded, FilePointer, FoundMemories, FoundMemory, Mode, Pruned, StoredBatch, Topics
+from muniment_api.memories import (
+    Expanded,
+    FilePointer,
+    FoundMemories,
+    FoundMemory,
+    Mode,
+    Pruned,
+    StoredBatch,
+    Topics,
+    cut,
+)
 
 TOPICS_SHOWN = 100
 STALE_SHOWN = 50
-STALE_LENGTH = 80  # characters of one in the list of a clean-up
 
 TO_DO = {
     CodeState.CHANGED: "read it, then update_memory: confirm_code=true if this still holds, else new content",
@@ -127,13 +135,7 @@ def pruned_text(project: str, pruned: Pruned, max_age_days: float) -> str:
 
 
 def _unused(memory: StaleMemory) -> str:
-    content = " ".join(memory.content.split())
-    cut = content if len(content) <= STALE_LENGTH else content[:STALE_LENGTH].rstrip() + "…"
-    return f"- {memory.id} {_day(memory.last_used_at)} {cut}"
-
-
-def _day(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d}"
+    return f"- {memory.id} {memory.last_used_at:%Y-%m-%d} {cut(memory.content, Mode.PROBE)[0]}"
 
 
 def _some(shown: Iterable[str], count: int) -> str:
