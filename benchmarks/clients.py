@@ -1,6 +1,6 @@
 """Clients that search once a second each, in one process of their own, so that no other measuring disturbs them.
 
-    python benchmarks/clients.py URL PROJECT CLIENTS QUESTION...
+    python benchmarks/clients.py URL CLIENTS '[["PROJECT", "QUESTION"], ...]'
 
 Begins at a line on standard input, stops at its end, and prints what it heard as JSON.
 """
@@ -23,6 +23,7 @@ import httpx
 
 PERIOD = 1.0
 TIMEOUT = 60.0
+Question = tuple[str, str]  # of a project, and what is asked
 
 
 @dataclass
@@ -39,9 +40,9 @@ class Heard:
         return [seconds for due, seconds in self.answers if start <= due < end]
 
 
-async def ask(http: httpx.AsyncClient, path: str, question: str, due: float, heard: Heard) -> None:
+async def ask(http: httpx.AsyncClient, project: str, question: str, due: float, heard: Heard) -> None:
     try:
-        answer = await http.get(path, params={"q": question})
+        answer = await http.get(f"/api/v1/projects/{project}/search", params={"q": question})
         answer.raise_for_status()
     except httpx.HTTPStatusError as error:
         heard.errors[str(error.response.status_code)] += 1
@@ -56,7 +57,7 @@ async def ask(http: httpx.AsyncClient, path: str, question: str, due: float, hea
 
 
 async def one_client(
-    http: httpx.AsyncClient, path: str, questions: Iterator[str], due: float, stopping: asyncio.Event, heard: Heard
+    http: httpx.AsyncClient, asked: Iterator[Question], due: float, stopping: asyncio.Event, heard: Heard
 ) -> None:
     """A late answer makes the next question late, and that one's latency counts from when it was due."""
     while True:
@@ -65,26 +66,19 @@ async def one_client(
                 await stopping.wait()
                 return
         except TimeoutError:
-            await ask(http, path, next(questions), due, heard)
+            await ask(http, *next(asked), due, heard)
             due += PERIOD
 
 
-async def search_until_told(url: str, project: str, count: int, questions: Sequence[str]) -> Heard:
-    heard, stopping, path = Heard(), asyncio.Event(), f"/api/v1/projects/{project}/search"
+async def search_until_told(url: str, count: int, asked: Sequence[Question]) -> Heard:
+    heard, stopping = Heard(), asyncio.Event()
     limits = httpx.Limits(max_connections=count, max_keepalive_connections=count)
     async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT, limits=limits) as http:
         await asyncio.to_thread(sys.stdin.readline)
         began, before = time.monotonic(), _own_seconds()
         running = [
             asyncio.create_task(
-                one_client(
-                    http,
-                    path,
-                    islice(cycle(questions), number, None),
-                    began + number * PERIOD / count,
-                    stopping,
-                    heard,
-                )
+                one_client(http, islice(cycle(asked), number, None), began + number * PERIOD / count, stopping, heard)
             )
             for number in range(count)
         ]
@@ -101,10 +95,13 @@ def _own_seconds() -> float:
 
 
 class Clients:
-    """The process of the clients: started with the block, asking from ``go`` to ``stop``."""
+    """The process of the clients: started with the block, asking from ``go`` to ``stop``.
 
-    def __init__(self, url: str, project: str, count: int, questions: Sequence[str]) -> None:
-        self._command = [sys.executable, str(Path(__file__)), url, project, str(count), *questions]
+    Each asks all the questions in turn, the second beginning with the second of them.
+    """
+
+    def __init__(self, url: str, count: int, asked: Sequence[Question]) -> None:
+        self._command = [sys.executable, str(Path(__file__)), url, str(count), json.dumps(asked)]
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -131,8 +128,8 @@ class Clients:
 
 
 def main() -> None:
-    url, project, count, *questions = sys.argv[1:]
-    print(json.dumps(asdict(asyncio.run(search_until_told(url, project, int(count), questions)))))
+    url, count, asked = sys.argv[1:]
+    print(json.dumps(asdict(asyncio.run(search_until_told(url, int(count), json.loads(asked))))))
 
 
 if __name__ == "__main__":

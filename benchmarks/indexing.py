@@ -78,7 +78,7 @@ def first_pass(stack: Stack, data: Path, tree: Path, questions: Sequence[str], c
     api, ended = Api(stack.url), threading.Event()
     api.get("/projects")  # the connection is open: what is measured is the answer
     clients: AbstractContextManager[Clients | None] = (
-        Clients(stack.url, PROJECT, count, questions) if count else nullcontext()
+        Clients(stack.url, count, [(PROJECT, question) for question in questions]) if count else nullcontext()
     )
     with clients as asking, ProcessSampler(stack.process) as processes, ThreadPoolExecutor(1) as beside:
         began = time.monotonic()

@@ -1,11 +1,13 @@
 """Measures how well questions find their files: NDCG@10, recall@10 and MRR, mean over questions, then over projects.
 
-    python benchmarks/retrieval.py QUERIES.json CORPORA_DIR [--in-process] [--ablate] [--peer semble]
+    python benchmarks/retrieval.py QUERIES.json CORPORA_DIR [--in-process] [--ablate] [--beside TREE]
+        [--peer semble]
 
 QUERIES.json is {project: {version, queries: [{query, files, type?}]}}; CORPORA_DIR holds one folder <project>-<version>
 each. Starts `muniment up` on an empty data folder, indexes every project and asks by REST, one question after the
 other; beside it, in this process and with exact vectors, what words alone, vectors alone, both, and both with the
-ranking rules find. --in-process leaves the service out, --ablate adds what is found without each rule. Prints Markdown.
+ranking rules find. --in-process leaves the service out, --ablate adds what is found without each rule, --beside asks
+again, as 20 clients with a question a second each, before and while another project indexes TREE. Prints Markdown.
 """
 
 import argparse
@@ -15,15 +17,17 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from statistics import fmean
 from typing import Final
 
 import peer
+from clients import Clients, Heard
 from corpus import BOTH, MEANING, WORDS, Corpus
 from passes import Api, follow
 from scoring import TOP, Score
-from stack import Stack, machine_line, percentile, print_table, running_stack
+from stack import Stack, machine_line, percentile, percentiles, print_table, running_stack
 
 from muniment.embedding.static import StaticEmbedder
 from muniment.ranking import PLAIN, RULES, WEIGHTS, without
@@ -35,6 +39,8 @@ VARIANTS: Final = (
     ("the same with every rule", WEIGHTS, BOTH),
 )
 WARM_UP: Final = 10  # questions
+CLIENTS: Final = 20
+ALONE: Final = 20.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,33 @@ def _by_rest(api: Api, project: str, question: str) -> tuple[list[str], float, b
     began = time.perf_counter()
     answer = api.get(f"/projects/{project}/search", q=question, limit=TOP)
     return [hit["path"] for hit in answer["results"]], time.perf_counter() - began, bool(answer["degraded"])
+
+
+def beside_indexing(stack: Stack, asked: Sequence[Questions], tree: Path) -> dict[str, Heard]:
+    """What clients hear that share the questions of all projects, the projects by turns."""
+    turns = zip_longest(*([(one.project, text) for text in one.texts] for one in asked))
+    questions = [question for turn in turns for question in turn if question is not None]
+    heard = {}
+    with Clients(stack.url, CLIENTS, questions) as clients:
+        clients.go()
+        time.sleep(ALONE)
+        heard["nothing else"] = clients.stop()
+    with Clients(stack.url, CLIENTS, questions) as clients:
+        clients.go()
+        api, began = Api(stack.url), time.monotonic()
+        started = api.post("/projects", name="beside", watch_paths=[str(tree.resolve())], watch=False)
+        run = follow(api, started["job_id"], began, pause=0.5, project="beside")
+        heard[f"{tree.name} is indexed, {run.seconds:.0f} s"] = clients.stop()
+    return heard
+
+
+def print_heard(heard: Mapping[str, Heard]) -> None:
+    rows = []
+    for beside, each in heard.items():
+        seconds = [seconds for _, seconds in each.answers]
+        shares = f"{each.degraded / len(seconds):.1%}", str(each.errors.total())
+        rows.append((beside, percentiles(seconds, 50, 95, 99), *shares))
+    print_table((f"{CLIENTS} clients, once a second each, beside", "p50 / p95 / p99", "degraded", "errors"), rows)
 
 
 def of_corpora(asked: Sequence[Questions], *, ablate: bool) -> dict[str, list[list[Score]]]:
@@ -157,6 +190,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("corpora", type=Path)
     parser.add_argument("--in-process", action="store_true", help="leave the running service out")
     parser.add_argument("--ablate", action="store_true", help="leave out one ranking rule after the other")
+    parser.add_argument("--beside", type=Path, metavar="TREE", help="ask again while another project indexes this")
     parser.add_argument("--peer", choices=["semble"], help="asks it the same, with the same static model")
     parser.add_argument("--peer-venv", type=Path, help="where the peer is installed, or will be (default: temporary)")
     return parser.parse_args()
@@ -169,8 +203,11 @@ def main() -> None:
     with ExitStack() as until_the_end:
         scratch = Path(until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="muniment-bench-")))
         if not given.in_process:
-            with running_stack(scratch / "data", *(one.tree for one in asked)) as stack:
+            trees = [*(one.tree for one in asked), *([given.beside] if given.beside else [])]
+            with running_stack(scratch / "data", *trees) as stack:
                 print_projects("through the service", asked, [through_service(stack, one) for one in asked])
+                if given.beside:
+                    print_heard(beside_indexing(stack, asked, given.beside))
         print_variants(asked, of_corpora(asked, ablate=given.ablate))
         if given.peer:
             python = peer.prepare((given.peer_venv or scratch / "peer").resolve())
