@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from muniment.bus import JOB_EVENTS_SECONDS
 from muniment.job_records import as_job, is_over
-from muniment.queue import HISTORY_SECONDS
+from muniment.jobs import HISTORY_SECONDS
 from muniment.redis_client import JOBS, Records, job_events_key, job_key, project_jobs_key
 
 AHEAD = timedelta(days=2)  # before their events would go, jobs that go on keep them: there is a sweep every day

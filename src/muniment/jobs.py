@@ -35,6 +35,7 @@ MOVES: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.CANCELLED: frozenset(),
 }
 TERMINAL = frozenset(status for status, targets in MOVES.items() if not targets)
+HISTORY_SECONDS = 7 * 24 * 3600  # so long a job is remembered after its end
 
 
 class JobKind(StrEnum):

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -25,6 +25,7 @@ ORPHANED = 70  # exit status of a process that ended because its parent had
 M_TRIM_THRESHOLD, M_ARENA_MAX = -1, -8
 KEPT_FREE_BYTES = 8 << 20
 HEAPS = 4
+AUTOGROUP = Path("/proc/self/autogroup")
 
 
 def die_with_parent(parent_pid: int) -> bool:
@@ -61,6 +62,24 @@ def keep_heap_small() -> None:
     if mallopt is not None:
         mallopt(M_TRIM_THRESHOLD, KEPT_FREE_BYTES)
         mallopt(M_ARENA_MAX, HEAPS)
+
+
+def lower_session(niceness: int) -> None:
+    """Has this process and what it will start yield to other sessions, if it leads its own; else it does nothing.
+
+    Linux may share the processor among sessions first (sched_autogroup): niceness then counts inside each alone, and
+    what has a session of its own takes as much as all the rest.
+    """
+    if os.getsid(0) == os.getpid():
+        with suppress(OSError):  # no such kernel
+            AUTOGROUP.write_text(str(niceness))
+
+
+def give_back_memory() -> None:
+    """Has glibc return what is free inside its heaps: 37 MB after the models were loaded. Elsewhere it does nothing."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def spawn(

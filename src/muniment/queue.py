@@ -1,8 +1,8 @@
-"""What happens to jobs: asked for, claimed, stopped, resumed, ended; and the doorbells.
+"""What happens to jobs: asked for, claimed, stopped, resumed, ended.
 
-The record in Redis is the truth about a job; the entry on the project's RQ queue is only a doorbell. Ringing twice is
-harmless, a lost ring is rung again by the recovery loop. Per project at most one job is *active* (claimed, not ended);
-a request made while one waits joins it.
+The record in Redis is the truth about a job; the entry on the project's RQ queue is only a doorbell
+(``muniment.bells``). Ringing twice is harmless, a lost ring is rung again by the recovery loop. Per project at most one
+job is *active* (claimed, not ended); a request made while one waits joins it.
 """
 
 import contextlib
@@ -11,17 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from rq import Queue
-from rq.job import Job as Bell
-from rq.serializers import JSONSerializer
-from rq.worker_registration import clean_worker_registry, get_keys
-
+from muniment.bells import Bells
 from muniment.bus import Bus
 from muniment.errors import ErrorBody, IllegalMove, UnknownJob
 from muniment.events import Event, EventType
 from muniment.job_records import JobRecords, as_job
 from muniment.jobs import (
     ASKED,
+    HISTORY_SECONDS,
     RETRIED,
     Job,
     JobKind,
@@ -46,7 +43,6 @@ from muniment.queue_scripts import (
     TRY_LATER,
 )
 from muniment.redis_client import (
-    BELL_CHANNEL,
     EPOCH,
     JOBS,
     SLOTS,
@@ -62,15 +58,11 @@ from muniment.redis_client import (
     pace_key,
     paused_key,
     project_jobs_key,
-    queue_name,
     rest_key,
     waiting_key,
 )
 
 log = logging.getLogger(__name__)
-TASK = "muniment_worker.tasks.run"
-HISTORY_SECONDS = 7 * 24 * 3600
-RESULT_SECONDS = 3600
 
 ENDED_EVENT = {
     JobStatus.COMPLETED: EventType.INDEX_COMPLETE,
@@ -91,23 +83,12 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def make_bell(queue: Queue, project_id: str, description: str) -> Bell:
-    """A doorbell that nobody hears yet."""
-    return queue.create_job(
-        TASK,
-        args=(project_id,),
-        timeout=-1,
-        result_ttl=RESULT_SECONDS,
-        failure_ttl=HISTORY_SECONDS,
-        description=description,
-    )
-
-
 class JobQueue(JobRecords):
     def __init__(
         self, connections: Connections, bus: Bus, leases: Leases, clock: Callable[[], datetime] = utc_now
     ) -> None:
         super().__init__(connections, leases)
+        self.bells = Bells(connections)
         self._bus = bus
         self._now = clock
         self._scripts: dict[str, Script] = {}
@@ -133,7 +114,7 @@ class JobQueue(JobRecords):
             job_id = waiting
         else:
             self._tell(EventType.JOB_QUEUED, self.get(job_id))
-        self.ring(project.id, f"{wanted.kind} of {project.name}")
+        self.bells.ring(project.id, f"{wanted.kind} of {project.name}")
         return Requested(job_id, joined)
 
     def _last_waiting(self, project_id: str) -> tuple[str, str, JobRequest | None]:
@@ -160,23 +141,6 @@ class JobQueue(JobRecords):
             "attempt": "0",
         }
         return job_id, [int(now.timestamp() * 1000), *(part for pair in record.items() for part in pair)]
-
-    def ring(self, project_id: str, description: str) -> None:
-        """Puts a doorbell on the project's queue and wakes the supervisors.
-
-        One unanswered bell is enough: it will be answered after the record that it rings for was written.
-        """
-        queue = self._queue(project_id)
-        if queue.count == 0:
-            queue.enqueue_job(make_bell(queue, project_id, description))
-        self._redis.publish(BELL_CHANNEL, project_id)
-
-    def rings(self, project_id: str) -> int:
-        """Doorbells that nobody has answered yet."""
-        return self._queue(project_id).count
-
-    def _queue(self, project_id: str) -> Queue:
-        return Queue(queue_name(project_id), connection=self._rq, serializer=JSONSerializer)
 
     # --- stopping it, and going on -------------------------------------------------------------------------------
 
@@ -213,7 +177,7 @@ class JobQueue(JobRecords):
         self._moved(job_id, "resumed", self._run(RESUME, job.project_id, job_id))
         job = self.get(job_id)
         self._tell(EventType.INDEX_RESUMED, job)
-        self.ring(job.project_id, f"{job.kind} of {job.project}, resumed")
+        self.bells.ring(job.project_id, f"{job.kind} of {job.project}, resumed")
         return job
 
     def retry(self, job_id: str) -> Requested:
@@ -257,13 +221,7 @@ class JobQueue(JobRecords):
         """
         self._redis.srem(WORK, project_id)
         self._redis.zrem(SLOTS, project_id)
-        queue = self._queue(project_id)
-        queue.delete(delete_jobs=True)
-        registries = (
-            queue.started_job_registry, queue.finished_job_registry, queue.failed_job_registry,
-            queue.deferred_job_registry, queue.scheduled_job_registry, queue.canceled_job_registry,
-        )  # fmt: skip
-        self._rq.delete(queue.registry_cleaning_key, *(registry.key for registry in registries))
+        nobody_listens = self.bells.forget(project_id)
         own = (
             active_key,
             waiting_key,
@@ -276,8 +234,7 @@ class JobQueue(JobRecords):
             lease_key,
         )
         self._redis.delete(*(key(project_id) for key in own))
-        clean_worker_registry(queue)  # who was killed is still listed there
-        return not get_keys(queue)
+        return nobody_listens
 
     # --- doing it ------------------------------------------------------------------------------------------------
 

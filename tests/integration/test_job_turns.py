@@ -77,7 +77,7 @@ def test_garbage_on_the_queue_of_a_project_holds_up_nothing(fleet, until):
 
 def test_a_bell_that_calls_for_something_else_fails_and_those_behind_it_are_answered(fleet, until):
     project = fleet.project("alpha", 3)
-    queue = fleet.queue._queue(project.id)
+    queue = fleet.queue.bells.queue(project.id)
     wrong = queue.enqueue("muniment_worker.tasks.dance", failure_ttl=60)
     fleet.start()
     for _ in range(2):

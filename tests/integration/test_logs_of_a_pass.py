@@ -80,7 +80,7 @@ class Worker:
         """Id and end of a job."""
         job_id = self.queue.request(project, JobRequest()).job_id
         until(lambda: self.queue.get(job_id).status in TERMINAL, 60)
-        until(lambda: self.queue.rings(project.id) == 0, 20)
+        until(lambda: self.queue.bells.unanswered(project.id) == 0, 20)
         return job_id, self.queue.get(job_id).status
 
     def of(self, job_id: str) -> list[dict[str, Any]]:

@@ -125,7 +125,7 @@ def test_at_its_start_it_asks_for_a_reconcile(service: Service, until: Until):
     project = service.project(tell=False)
     service.start()
     until(lambda: service.waiting(project, JobKind.RECONCILE))
-    until(lambda: service.queue.rings(project.id) == 1)
+    until(lambda: service.queue.bells.unanswered(project.id) == 1)
     assert service.paths(project) == {}
 
 
@@ -134,7 +134,7 @@ def test_an_edit_becomes_a_dirty_path_and_a_ring(service: Service, watched: Proj
     (service.root / "a.py").write_text("b")
     until(lambda: service.waiting(watched, JobKind.UPDATE))
     assert list(service.paths(watched)) == ["a.py"]
-    until(lambda: service.queue.rings(watched.id) == 1)
+    until(lambda: service.queue.bells.unanswered(watched.id) == 1)
 
 
 def test_later_changes_have_later_sequences_and_join_the_waiting_update(

@@ -3,8 +3,7 @@
 from job_fleet import make_project
 
 from muniment.job_history import sweep_history
-from muniment.jobs import JobRequest, JobStatus, Progress
-from muniment.queue import HISTORY_SECONDS
+from muniment.jobs import HISTORY_SECONDS, JobRequest, JobStatus, Progress
 from muniment.redis_client import JOBS, job_key, project_jobs_key
 
 DAY = 24 * 3600

@@ -9,8 +9,8 @@ from muniment.bus import JOB_EVENTS_SECONDS
 from muniment.events import EventType
 from muniment.indexing import PassTools
 from muniment.job_history import sweep_history
-from muniment.jobs import JobRequest, JobStatus, Progress
-from muniment.queue import HISTORY_SECONDS, JobQueue
+from muniment.jobs import HISTORY_SECONDS, JobRequest, JobStatus, Progress
+from muniment.queue import JobQueue
 from muniment.redis_client import job_events_key, job_key
 from muniment.testing import ManualClock
 from muniment_api.deps import Services

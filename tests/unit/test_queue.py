@@ -19,7 +19,7 @@ def test_a_request_is_a_queued_record_with_a_bell(fleet):
         "alpha",
         False,
     )
-    assert fleet.queue.rings(project.id) == 1
+    assert fleet.queue.bells.unanswered(project.id) == 1
     assert fleet.queue.projects_with_work() == [project.id]
     assert fleet.events(job.id) == [EventType.JOB_QUEUED]
 
@@ -154,7 +154,7 @@ def test_joined_requests_leave_one_unanswered_bell(fleet):
     project = make_project()
     for _ in range(5):
         fleet.queue.request(project, JobRequest(kind=JobKind.UPDATE))
-    assert fleet.queue.rings(project.id) == 1
+    assert fleet.queue.bells.unanswered(project.id) == 1
 
 
 def test_a_late_report_neither_revives_a_lost_record_nor_speaks_for_its_successor(fleet):

@@ -96,7 +96,7 @@ def test_a_paused_job_waits_for_nobody_and_goes_on_when_it_is_resumed(fleet):
     assert fleet.queue.projects_with_work() == []
     assert [job.id for job in fleet.queue.paused(project.id)] == [job_id]
     assert fleet.queue.resume(job_id).status == JobStatus.QUEUED
-    assert fleet.queue.rings(project.id) == 1
+    assert fleet.queue.bells.unanswered(project.id) == 1
     assert fleet.queue.claim_next(lease).id == job_id
     assert fleet.events(job_id) == [
         EventType.JOB_QUEUED,

@@ -2,6 +2,7 @@
 
 from muniment import logs
 from muniment.errors import MunimentError
+from muniment.process import lower_session
 from muniment.settings import load
 from muniment_worker.supervisor import Supervisor
 
@@ -10,6 +11,7 @@ def main() -> None:
     try:
         settings = load()
         logs.configure("worker", settings.log_level, settings.log_format)
+        lower_session(settings.nice)
         Supervisor(settings).run()
     except MunimentError as error:
         logs.end(error)

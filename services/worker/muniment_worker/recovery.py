@@ -37,9 +37,9 @@ def runnable_projects(queue: JobQueue, leases: Leases) -> list[str]:
 
 def ring_again(queue: JobQueue, project_id: str) -> bool:
     """Rings for a project whose bell was lost: a crashed worker's, or one that found no slot free."""
-    if queue.rings(project_id):
+    if queue.bells.unanswered(project_id):
         return False
-    queue.ring(project_id, "bell rung again")
+    queue.bells.ring(project_id, "bell rung again")
     return True
 
 

@@ -119,7 +119,7 @@ def run(project_id: str) -> str:
             desk.queue.forget(project_id)
             return "nothing to do"
     if desk.queue.has_work(project_id) and not stopping.is_set():
-        desk.queue.ring(project_id, f"next job of {job.project}")
+        desk.queue.bells.ring(project_id, f"next job of {job.project}")
     return outcome
 
 

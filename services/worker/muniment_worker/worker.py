@@ -17,8 +17,8 @@ from rq.exceptions import DeserializationError
 from rq.job import Job as Bell
 from rq.serializers import JSONSerializer
 
+from muniment.bells import make_bell
 from muniment.process import die_with_parent, watch_parent
-from muniment.queue import make_bell
 from muniment.redis_client import REDIS_ERRORS, queue_name
 from muniment_worker.control import EXIT_STALLED
 

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from muniment.process import lower_session
+
 NICENESS = 5
 
 
@@ -58,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     # upserts keep every core busy; the gateway must get its turn before them
     os.nice(NICENESS)
+    lower_session(NICENESS)
     import chromadb_rust_bindings  # type: ignore[import-untyped]  # noqa: PLC0415  only the server needs its 40 MB
 
     chromadb_rust_bindings.cli(

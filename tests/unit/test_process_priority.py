@@ -1,0 +1,46 @@
+"""Who gets the processor first, where the kernel shares it among sessions."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from muniment.process import lower_session
+
+AUTOGROUP = Path("/proc/self/autogroup")
+TELLS = """
+from muniment.process import AUTOGROUP, lower_session
+before = AUTOGROUP.read_text()
+lower_session(7)
+print(before.strip(), "->", AUTOGROUP.read_text().strip())
+"""
+
+
+def told(*, own_session: bool) -> tuple[str, str]:
+    done = subprocess.run(
+        [sys.executable, "-c", TELLS], capture_output=True, text=True, check=True, start_new_session=own_session
+    )
+    before, _, after = done.stdout.strip().partition(" -> ")
+    return before, after
+
+
+@pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel does not share the processor among sessions")
+def test_who_leads_a_session_lowers_all_of_it() -> None:
+    before, after = told(own_session=True)
+    assert before.endswith("nice 0")
+    assert after == before.replace("nice 0", "nice 7")
+
+
+@pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel does not share the processor among sessions")
+def test_who_was_started_in_the_session_of_another_leaves_it_as_it_is() -> None:
+    before, after = told(own_session=False)
+    assert after == before
+
+
+def test_a_kernel_without_such_groups_changes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("muniment.process.AUTOGROUP", tmp_path / "nothing" / "autogroup")
+    monkeypatch.setattr("os.getsid", lambda _pid: 1)
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    lower_session(7)
+    assert not (tmp_path / "nothing").exists()
