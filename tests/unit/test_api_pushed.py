@@ -15,6 +15,7 @@ from muniment.pushed import PushedFiles
 from muniment.queue import utc_now
 from muniment.scanning import FileText, FoundFile
 from muniment.settings import Settings
+from muniment_api import deps
 from muniment_api.deps import Services
 
 PROJECTS = "/api/v1/projects"
@@ -270,3 +271,19 @@ def test_a_removal_through_another_gateway_lets_go_of_what_is_open(
     services.bus.publish(Event(type=EventType.PROJECT_REMOVED, at=utc_now(), project="alpha", project_id=project_id))
     until(lambda: project_id not in services.search._indexes._open)
     until(lambda: project_id not in services.memory._database._matrices)
+
+
+def test_the_rules_for_secrets_are_loaded_ahead_only_where_files_were_put(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[Path] = []
+    monkeypatch.setattr(deps, "load_rules", loaded.append)
+    monkeypatch.setattr(services.vectors, "heartbeat", lambda: None)
+    project, _ = services.projects.add_or_update(
+        "alpha", watch_paths=[], watch_patterns=None, watch_exclude=None, watch=None, now=utc_now()
+    )
+    services._load_models(masks=services._has_pushed())
+    assert not loaded
+    PushedFiles(services.settings.folder.project(project.id).pushed).make()
+    services._load_models(masks=services._has_pushed())
+    assert loaded == [services.settings.folder.rule_cache]

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from muniment.masking import Masked, catalogue, load_rules, mask
+from muniment.masking import Masked, catalogue, keep_compiled, load_rules, mask
 
 LETTERS, DIGITS, UPPER, HEX = string.ascii_letters, string.digits, string.ascii_uppercase, "0123456789abcdef"
 ALNUM = LETTERS + DIGITS
@@ -369,3 +369,14 @@ def test_the_compiled_rules_are_kept_in_the_folder_that_they_are_loaded_from(tmp
     kept = [path for path in (tmp_path / "cache").rglob("*") if path.is_file() and path.name != "lock"]
     catalogue.scanner.cache_clear()
     assert kept
+
+
+def test_the_first_text_loads_the_rules_from_the_folder_that_was_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalogue, "_compiled", [])
+    catalogue.scanner.cache_clear()
+    keep_compiled(tmp_path / "rules")
+    before = list(tmp_path.iterdir())
+    mask("a.py", "x = 1")
+    kept = [path.name for path in (tmp_path / "rules").iterdir() if path.name != "lock"]
+    catalogue.scanner.cache_clear()
+    assert (before, bool(kept)) == ([], True)

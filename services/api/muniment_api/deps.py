@@ -5,6 +5,7 @@ import logging
 import sqlite3
 import threading
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -28,13 +29,14 @@ from muniment.errors import (
 from muniment.event_group import EventGroup
 from muniment.intake import Intake
 from muniment.leases import Leases
-from muniment.masking import load_rules
+from muniment.masking import keep_compiled, load_rules
 from muniment.memory import MemoryStore
 from muniment.memory.code import AnchoredCode
 from muniment.notifying.audience import Audience
 from muniment.notifying.receiver import Receiver
 from muniment.notifying.receivers import receiver_for
 from muniment.notifying.store import NotificationStore
+from muniment.process import give_back_memory
 from muniment.project import Project
 from muniment.projects import ProjectStore
 from muniment.pushing import PushIntake
@@ -85,18 +87,26 @@ class Services:
         self.memory.keep_only(known)
 
     def preload(self) -> None:
-        """Loads the models in the background, so that the first question does not wait for them."""
-        threading.Thread(target=self._load_models, name="preload", daemon=True).start()
+        """Loads the models in the background, so that the first question does not wait for them; the rules of the
+        masking, which are for pushed files alone, only when there are some."""
+        keep_compiled(self.settings.folder.rule_cache)
+        load = partial(self._load_models, masks=self._has_pushed())
+        threading.Thread(target=load, name="preload", daemon=True).start()
 
-    def _load_models(self) -> None:
+    def _has_pushed(self) -> bool:
+        return any(self.settings.folder.project(project.id).pushed.is_dir() for project in self.projects.all())
+
+    def _load_models(self, *, masks: bool) -> None:
         for embedder in self.embedders:
             try:
                 embedder.embed(["warm up"])
             except (ModelUnavailable, EmbedderUnavailable, EmbedderRefused) as error:
                 log.error("%s", error)
-        load_rules(self.settings.folder.rule_cache)
         with contextlib.suppress(ChromaUnavailable):  # the first connection alone takes half a second
             self.vectors.heartbeat()
+        if masks:
+            load_rules(self.settings.folder.rule_cache)
+        give_back_memory()
 
     async def close(self) -> None:
         await self.listener.close()
@@ -127,8 +137,8 @@ def build_services(
     projects = ProjectStore(settings.folder.server_db)
     memory = MemoryStore(settings.folder.memories_db, texts, utc_now)
     vectors = VectorStore(chroma_url)
-    status = StatusReader(settings.folder, queue, dirty, memory.count)
     search = Search(settings.folder, vectors, files.configured, for_model=files.for_model)
+    status = StatusReader(settings.folder, queue, dirty, memory.count, search.counted)
     listener = Listener(redis_url)
     notifications = NotificationStore(settings.folder.server_db)
     return Services(

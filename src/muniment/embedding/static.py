@@ -11,6 +11,7 @@ import string
 import struct
 from array import array
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -55,7 +56,8 @@ class StaticEmbedder:
         except (OSError, ValueError, KeyError, struct.error) as error:
             raise ModelUnavailable(str(folder), f"{type(error).__name__}: {error}") from error
         self._name = _model_name(folder, self._table.shape[1])
-        self._words = _WordTokens(Tokenizer.from_str(definition), max_cached_words)
+        tokenizer = bundled_tokenizer() if folder == BUNDLED else _tokenizer(definition)
+        self._words = _WordTokens(tokenizer, max_cached_words)
         self._splits_like_bert = _splits_like_bert(rules)
         self._punctuation = np.stack([self._sum_rows(self._words.pack(mark)) for mark in string.punctuation])
 
@@ -112,8 +114,6 @@ class _WordTokens(dict[bytes, bytes]):
 
     def __init__(self, tokenizer: Tokenizer, limit: int) -> None:
         super().__init__()
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
         self._tokenizer = tokenizer
         self._model = tokenizer.model
         self._limit = limit
@@ -137,6 +137,19 @@ class _WordTokens(dict[bytes, bytes]):
 
     def _pack(self, ids: Sequence[int]) -> bytes:
         return array("I", [number for number in ids if number != self._unknown]).tobytes()
+
+
+@cache
+def bundled_tokenizer() -> Tokenizer:
+    """One for all in the process that use it; threads may share it."""
+    return _tokenizer((BUNDLED / "tokenizer.json").read_text(encoding="utf-8"))
+
+
+def _tokenizer(definition: str) -> Tokenizer:
+    tokenizer = Tokenizer.from_str(definition)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
 
 
 def _without_surrogates(text: str) -> str:

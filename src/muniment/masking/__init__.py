@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from muniment.masking import catalogue, files, keys
+from muniment.masking.catalogue import keep_compiled
 from muniment.masking.catalogue import load as load_rules
 from muniment.masking.spans import Span, disjoint, replace
 
-__all__ = ["MASKING_VERSION", "Masked", "load_rules", "mask"]
+__all__ = ["MASKING_VERSION", "Masked", "keep_compiled", "load_rules", "mask"]
 
 MASKING_VERSION: Final = 1
 """Raised with every change of what is masked, the library's rules included: an index made with another is made anew."""
