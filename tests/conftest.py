@@ -1,14 +1,18 @@
 """For every test: no settings from the environment, and waiting that is bounded."""
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
 from muniment import settings
 
+# modules that unit and integration tests share: pytest's importlib mode puts nothing on the path
+sys.path.insert(0, str(Path(__file__).parent))
 T = TypeVar("T")
 
 

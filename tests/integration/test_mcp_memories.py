@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import pytest
 from gateway_process import GatewayProcess, connected, running
-from mcp_types import CallToolResult, TextContent
+from mcp_results import data, text
+from mcp_types import CallToolResult
 
 from muniment.instructions import INSTRUCTIONS
 
@@ -36,18 +37,6 @@ def make(gateway: GatewayProcess, name: str) -> Path:
     answer = httpx.post(f"{gateway.url}/api/v1/projects", json=body, timeout=30, trust_env=False)
     assert answer.status_code == 202, answer.text
     return folder
-
-
-def text(result: CallToolResult) -> str:
-    (block,) = result.content
-    assert isinstance(block, TextContent)
-    return block.text
-
-
-def data(result: CallToolResult) -> dict[str, Any]:
-    assert not result.is_error, text(result)
-    assert isinstance(result.structured_content, dict)
-    return result.structured_content
 
 
 @pytest.mark.parametrize(("way", "mode"), WAYS)

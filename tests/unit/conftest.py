@@ -11,9 +11,10 @@ from fakeredis import FakeAsyncRedis, FakeRedis, FakeServer
 from fastapi.testclient import TestClient
 from mcp import Client
 
+from muniment.memory import MemoryStore
 from muniment.redis_client import Connections
 from muniment.settings import Settings
-from muniment.testing import HashedWordsEmbedder
+from muniment.testing import HashedWordsEmbedder, ManualClock
 from muniment_api.app import create_app
 from muniment_api.deps import Services, build_services
 from muniment_api.gateway import build_mcp
@@ -22,6 +23,27 @@ from muniment_api.gateway import build_mcp
 sys.path.insert(0, str(Path(__file__).parent))
 GATEWAY = "http://localhost:7420"
 SUBSCRIBED_SECONDS = 10
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: ManualClock) -> Iterator[MemoryStore]:
+    """Memories in ``memories.sqlite``, without a gateway."""
+    store = MemoryStore(tmp_path / "memories.sqlite", HashedWordsEmbedder(), clock)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def other(tmp_path: Path, clock: ManualClock) -> Iterator[MemoryStore]:
+    """Those of another server."""
+    store = MemoryStore(tmp_path / "elsewhere" / "memories.sqlite", HashedWordsEmbedder(), clock)
+    yield store
+    store.close()
 
 
 @pytest.fixture

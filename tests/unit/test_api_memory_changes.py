@@ -225,6 +225,42 @@ def test_only_what_was_there_is_told_as_deleted(api: TestClient, services: Servi
     assert [data for kind, data in told(services) if kind == "memory_deleted"] == [{"id": memory_id}]
 
 
+def test_several_are_deleted_at_once_or_none(api: TestClient, services: Services) -> None:
+    first, second = store(api, "we chose postgres"), store(api, "tea is at four")
+    foreign = store(api, "coffee is at ten", BETA)
+    refused = api.post(f"{ALPHA}/memories/delete", json={"memory_ids": [first, "nobody", foreign]})
+    assert (refused.status_code, refused.json()["code"]) == (404, "unknown_memory")
+    assert refused.json()["message"] == f"No memory with id 'nobody, {foreign}' in project 'alpha'."
+    assert len(found(api)) == 2
+    gone = api.post(f"{ALPHA}/memories/delete", json={"memory_ids": [first, second, first]})
+    assert (gone.status_code, gone.json()) == (200, {"deleted": 2})
+    assert found(api) == []
+    assert [data["id"] for kind, data in told(services) if kind == "memory_deleted"] == [first, second]
+    assert len(found(api, BETA)) == 1
+    for ids in ([], [str(number) for number in range(201)]):
+        assert api.post(f"{ALPHA}/memories/delete", json={"memory_ids": ids}).status_code == 422
+
+
+def test_a_memory_is_superseded_later_and_that_is_told(api: TestClient, services: Services) -> None:
+    old, new = store(api, "we chose postgres"), store(api, "tea is at four")
+    replaced = api.patch(f"{ALPHA}/memories/{old}", json={"superseded_by": new})
+    assert (replaced.status_code, replaced.json()["superseded_by"]) == (200, new)
+    assert told(services)[-1] == ("memory_superseded", {"id": old, "superseded_by": new})
+    assert [memory["id"] for memory in found(api)] == [new]
+    circle = api.patch(f"{ALPHA}/memories/{new}", json={"superseded_by": old})
+    assert (circle.status_code, circle.json()["code"]) == (422, "invalid_value")
+    third = store(api, "the bank closes at noon")
+    twice = api.patch(f"{ALPHA}/memories/{old}", json={"superseded_by": third})
+    assert (twice.status_code, twice.json()["code"]) == (409, "memory_superseded")
+    unknown = api.patch(f"{ALPHA}/memories/{new}", json={"superseded_by": store(api, "x y z", BETA)})
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_memory")
+    back = api.patch(f"{ALPHA}/memories/{old}", json={"superseded_by": "", "tags": "db"}).json()
+    assert (back["superseded_by"], back["tags"]) == (None, ["db"])
+    assert told(services)[-1] == ("memory_updated", {"id": old, "tags": ["db"]})
+    api.patch(f"{ALPHA}/memories/{old}", json={"superseded_by": new, "tags": "old"})
+    assert [kind for kind, _ in told(services)[-2:]] == ["memory_superseded", "memory_updated"]
+
+
 def test_changes_are_of_record_though_nobody_can_be_told(api: TestClient, redis_server: FakeServer) -> None:
     memory_id = store(api, "redis goes away on monday")
     redis_server.connected = False

@@ -184,6 +184,25 @@ def test_memories_are_deleted_after_a_question(
     assert (again.code, again.out) == (1, "")
 
 
+def test_of_several_memories_none_is_deleted_when_one_is_not_there(muniment: Muniment, api: TestClient) -> None:
+    first, second = store(api, FACT), store(api, "tea is at four")
+    refused = muniment("memory", "delete", "alpha", first, "nobody", second, "--yes")
+    assert (refused.code, refused.out) == (1, "")
+    assert "No memory with id 'nobody' in project 'alpha'." in refused.err
+    assert len(api.get(MEMORIES).json()["items"]) == 2
+    assert json.loads(muniment("memory", "delete", "alpha", first, second, first, "-y", "--json").out) == {"deleted": 2}
+
+
+def test_a_memory_is_superseded_by_one_that_is_there(muniment: Muniment, api: TestClient) -> None:
+    old, new = store(api, FACT), store(api, "tea is at four")
+    ran = muniment("memory", "update", "alpha", old, "--superseded-by", new)
+    assert ran.code == 0
+    assert f"superseded by {new}" in ran.out
+    assert [item["id"] for item in api.get(MEMORIES).json()["items"]] == [new]
+    again = json.loads(muniment("memory", "update", "alpha", old, "--superseded-by", "", "--json").out)
+    assert again["superseded_by"] is None
+
+
 def test_unused_memories_are_listed_and_deleted_when_told(
     muniment: Muniment, api: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

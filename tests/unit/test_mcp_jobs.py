@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
 
 import pytest
 from mcp import Client
-from mcp_types import CallToolResult, TextContent
+from mcp_results import data, error, text
 
 from muniment.jobs import Job, JobKind, JobStatus, Progress
 from muniment.leases import Lease
@@ -42,23 +41,6 @@ def claimed(services: Services, project: Project) -> tuple[Lease, Job]:
     job = services.queue.claim_next(lease)
     assert job is not None
     return lease, job
-
-
-def text(result: CallToolResult) -> str:
-    (block,) = result.content
-    assert isinstance(block, TextContent)
-    return block.text
-
-
-def data(result: CallToolResult) -> dict[str, Any]:
-    assert not result.is_error, text(result)
-    assert isinstance(result.structured_content, dict)
-    return result.structured_content
-
-
-def error(result: CallToolResult) -> dict[str, Any]:
-    assert result.is_error
-    return dict((result.meta or {})["muniment/error"])
 
 
 async def test_a_job_is_paused_and_goes_on(connect: Connect, job_id: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from muniment.memory import Anchor, CodeState, Memory, SimilarMemory, StaleMemory, Stored, Topic
 from muniment_api.gateway import memory_text as text
-from muniment_api.memories import (
+from muniment_api.memory_shapes import (
     Expanded,
     FilePointer,
     FoundMemories,
@@ -115,7 +115,8 @@ def test_a_stored_memory_shows_the_similar_ones_and_what_it_replaced() -> None:
     similar = [SimilarMemory(id="m1", score=0.876), SimilarMemory(id="m3", score=0.81)]
     stored = Stored(id="m2", created=True, supersedes="m0", similar=similar, message="Similar memories exist.")
     assert text.stored_text("shop", stored, {"m1": "deploys…"}) == (
-        "[shop] Stored as m2, in place of m0.\nSimilar ones are there; delete_memory what this one makes wrong:\n"
+        "[shop] Stored as m2, in place of m0.\nSimilar ones are there; those that it replaces: "
+        "update_memory with superseded_by=m2:\n"
         "- m1 0.88 deploys…\n- m3 0.81"
     )
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from fakeredis import FakeServer
 from mcp import Client
-from mcp_types import CallToolResult, TextContent
+from mcp_results import data, error, text
+from mcp_types import CallToolResult
 
 from muniment.errors import LexicalIndexDamaged
 from muniment.queue import utc_now
@@ -44,23 +45,6 @@ def call(connect: Connect, folder: Path) -> Callable[..., Any]:  # noqa: ARG001
     return called
 
 
-def text(result: CallToolResult) -> str:
-    (block,) = result.content
-    assert isinstance(block, TextContent)
-    return block.text
-
-
-def data(result: CallToolResult) -> dict[str, Any]:
-    assert not result.is_error, text(result)
-    assert isinstance(result.structured_content, dict)
-    return result.structured_content
-
-
-def code_of(result: CallToolResult) -> str:
-    assert result.is_error
-    return str((result.meta or {})["muniment/error"]["code"])
-
-
 async def test_memories_are_stored_found_and_deleted(connect: Connect, folder: Path) -> None:  # noqa: ARG001
     async with connect() as client:
 
@@ -82,7 +66,7 @@ async def test_memories_are_stored_found_and_deleted(connect: Connect, folder: P
         heading = f"- {memory_id} {hit['score']:.2f}, {hit['created_at'][:10]}, tags audit, ledger, source docs/adr/7"
         assert text(found) == f"[alpha]\nMemories:\n{heading}\n  {FACT}"
         assert data(await call("delete_memory", memory_id=memory_id)) == {"deleted": 1}
-        assert code_of(await call("delete_memory", memory_id=memory_id)) == "unknown_memory"
+        assert error(await call("delete_memory", memory_id=memory_id))["code"] == "unknown_memory"
         assert text(await call("search_memories", **asked)) == "[alpha]\nNo memories found."
 
 
@@ -109,7 +93,7 @@ async def test_a_batch_answers_for_each_item_or_names_the_bad_one(call: Any) -> 
         (unknown, "memories.0.tag"),
         (missing, "memories.0.content"),
     ):
-        assert code_of(result) == "invalid_value"
+        assert error(result)["code"] == "invalid_value"
         assert says in text(result)
     assert data(listed)["results"] == []
 
@@ -205,7 +189,7 @@ async def test_other_projects_answer_in_groups_of_their_own(call: Any) -> None:
     assert [hit["project"] for hit in data(everywhere)["results"]] == ["beta"]
     assert text(everywhere).startswith("[alpha]\nNo memories found.\n\n[beta]\nMemories:\n")
     assert text(topics) == "[alpha] a 2, b 1"
-    assert code_of(unknown) == "unknown_project"
+    assert error(unknown)["code"] == "unknown_project"
 
 
 async def test_what_was_replaced_is_hidden_unless_asked_for(call: Any, services: Services) -> None:
@@ -220,7 +204,7 @@ async def test_what_was_replaced_is_hidden_unless_asked_for(call: Any, services:
     assert text(stored).startswith(f"[alpha] Stored as {new}, in place of {old}.")
     assert [hit["id"] for hit in data(found)["results"]] == [new]
     assert f"superseded by {new}" in text(both)
-    assert code_of(again) == "memory_superseded"
+    assert error(again)["code"] == "memory_superseded"
 
 
 async def test_a_memory_is_corrected_and_tagged(call: Any, services: Services) -> None:
@@ -237,8 +221,34 @@ async def test_a_memory_is_corrected_and_tagged(call: Any, services: Services) -
     )  # fmt: skip
     assert text(updated).startswith(f"[alpha] Updated.\n- {memory_id} ")
     assert (data(tagged)["tags"], data(only)["tags"]) == (["b", "c"], ["d"])
-    assert code_of(nothing) == "invalid_value"
-    assert code_of(unknown) == "unknown_memory"
+    assert error(nothing)["code"] == "invalid_value"
+    assert error(unknown)["code"] == "unknown_memory"
+
+
+async def test_a_memory_is_superseded_by_one_that_was_stored_before(call: Any, services: Services) -> None:
+    alpha = services.projects.get("alpha")
+    old, new = services.memory.store(alpha, FACT).id, services.memory.store(alpha, "Tea is at four").id
+    replaced, found, circle, back = await call(
+        ("update_memory", {"memory_id": old, "superseded_by": new}),
+        ("search_memories", {"query": "ledger"}),
+        ("update_memory", {"memory_id": new, "superseded_by": old}),
+        ("update_memory", {"memory_id": old, "superseded_by": ""}),
+    )
+    assert data(replaced)["superseded_by"] == new
+    assert f"\n  superseded by {new}\n" in text(replaced)
+    assert [hit["id"] for hit in data(found)["results"]] == [new]
+    assert error(circle)["message"] == f"superseded_by is '{old}': it was itself replaced by this one."
+    assert data(back)["superseded_by"] is None
+
+
+async def test_several_memories_are_deleted_or_none(call: Any, services: Services) -> None:
+    alpha = services.projects.get("alpha")
+    ids = [services.memory.store(alpha, FACT).id, services.memory.store(alpha, "Tea is at four").id]
+    refused, deleted = await call(
+        ("delete_memory", {"memory_id": [*ids, "nobody"]}), ("delete_memory", {"memory_id": ids})
+    )
+    assert error(refused)["message"] == "No memory with id 'nobody' in project 'alpha'."
+    assert (data(deleted), text(deleted)) == ({"deleted": 2}, f"[alpha] Deleted {ids[0]}, {ids[1]}.")
 
 
 async def test_changed_code_is_told_until_it_is_confirmed(connect: Connect, folder: Path) -> None:
@@ -292,5 +302,5 @@ async def test_an_unused_memory_is_named_before_it_is_deleted(call: Any, service
 )
 async def test_wrong_requests_name_what_was_wrong(call: Any, tool: str, arguments: dict[str, Any], says: str) -> None:
     (refused,) = await call((tool, arguments))
-    assert code_of(refused) == "invalid_value"
+    assert error(refused)["code"] == "invalid_value"
     assert says in text(refused)

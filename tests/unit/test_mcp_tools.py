@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from fakeredis import FakeServer
 from mcp import Client
-from mcp_types import CallToolResult, TextContent
+from mcp_results import data, error, text
 
 from muniment.instructions import INSTRUCTIONS
 from muniment.jobs import FileCounts, JobKind, JobStatus, Phase, Progress
@@ -36,26 +36,6 @@ def alpha(services: Services, gateway_settings: Settings) -> str:
         "alpha", watch_paths=[str(folder)], watch_patterns=None, watch_exclude=None, watch=None, now=utc_now()
     )
     return "alpha"
-
-
-def text(result: CallToolResult) -> str:
-    (block,) = result.content
-    assert isinstance(block, TextContent)
-    return block.text
-
-
-def data(result: CallToolResult) -> dict[str, Any]:
-    assert not result.is_error, text(result)
-    assert isinstance(result.structured_content, dict)
-    return result.structured_content
-
-
-def error(result: CallToolResult) -> dict[str, Any]:
-    assert result.is_error
-    assert result.structured_content is None, "clients would hold it against the tool's output schema"
-    body = (result.meta or {})["muniment/error"]
-    assert text(result) == f"{body['code']}: {body['message']} {body['remedy']}"
-    return dict(body)
 
 
 async def test_the_tools_are_those_of_the_snapshot(connect: Connect) -> None:

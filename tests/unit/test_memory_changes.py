@@ -1,42 +1,22 @@
 """Memories that change: batches, updates, tags, successors, and the clean-up of what nobody uses."""
 
 import sqlite3
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from memory_projects import ALPHA, BETA
 
 from muniment.errors import DataTooNew, InvalidValue, MemorySuperseded, MunimentError, UnknownMemory
-from muniment.memory import Draft, MemoryHit, MemoryStore
+from muniment.memory import Draft, MemoryFilters, MemoryHit, MemoryStore
 from muniment.memory.schema import VERSION
-from muniment.project import Project
 from muniment.sqlite import connect, immediate
 from muniment.testing import HashedWordsEmbedder, ManualClock
-
-ALPHA, BETA = (
-    Project(
-        id=f"{name}-222222", name=name, watch_paths=["/src"], created_at=ManualClock()(), updated_at=ManualClock()()
-    )
-    for name in ("alpha", "beta")
-)
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "memories.sqlite"
-
-
-@pytest.fixture
-def store(path: Path, clock: ManualClock) -> Iterator[MemoryStore]:
-    store = MemoryStore(path, HashedWordsEmbedder(), clock)
-    yield store
-    store.close()
 
 
 def contents(hits: list[MemoryHit]) -> list[str]:
@@ -82,7 +62,7 @@ def test_a_superseded_memory_is_kept_but_found_only_when_asked_for(store: Memory
     assert (new.created, new.supersedes) == (True, old.id)
     for question in ("the timeout is five seconds", "PAY-1182"):
         assert [hit.id for hit in store.search(ALPHA.id, question)] == [new.id]
-        everything = store.search(ALPHA.id, question, include_superseded=True)
+        everything = store.search(ALPHA.id, question, MemoryFilters(include_superseded=True))
         assert {hit.id: hit.superseded_by for hit in everything} == {old.id: new.id, new.id: None}
     assert store.get(ALPHA.id, old.id).superseded_by == new.id
     assert [(topic.tag, topic.memories) for topic in store.topics([ALPHA.id])] == [("limits", 1)]
@@ -115,6 +95,38 @@ def test_deleting_the_successor_brings_back_what_it_had_superseded(store: Memory
     new = store.store(ALPHA, "the timeout is ten seconds", supersedes=old.id)
     store.delete(ALPHA.id, [new.id])
     assert [hit.id for hit in store.search(ALPHA.id, "timeout")] == [old.id]
+
+
+def test_a_memory_is_superseded_by_one_that_is_there_already(store: MemoryStore, clock: ManualClock) -> None:
+    old, new = (store.store(ALPHA, f"the timeout is {number} seconds, they say").id for number in ("five", "ten"))
+    stored_at = clock.now
+    clock.advance(60)
+    told = store.update(ALPHA.id, old, superseded_by=new)
+    assert (told.superseded_by, told.updated_at) == (new, stored_at)
+    assert [hit.id for hit in store.search(ALPHA.id, "timeout seconds")] == [new]
+    assert store.update(ALPHA.id, old, superseded_by=new) == told
+    told = store.update(ALPHA.id, old, superseded_by="", content="the timeout was five seconds once")
+    assert (told.superseded_by, told.updated_at) == (None, clock.now)
+    assert {hit.id for hit in store.search(ALPHA.id, "timeout seconds")} == {old, new}
+
+
+def test_no_memory_is_superseded_by_itself_or_twice_or_by_one_that_is_not_there(store: MemoryStore) -> None:
+    first, second, third = (store.store(ALPHA, f"one{name} two{name} three{name}").id for name in "abc")
+    foreign = store.store(BETA, "foreign").id
+    store.update(ALPHA.id, first, superseded_by=second)
+    store.update(ALPHA.id, second, superseded_by=third)
+    with pytest.raises(MemorySuperseded, match=second):
+        store.update(ALPHA.id, first, superseded_by=third)
+    with pytest.raises(InvalidValue, match=f"superseded_by is '{first}'.* replaced by"):
+        store.update(ALPHA.id, third, superseded_by=first)
+    with pytest.raises(InvalidValue, match="replace itself"):
+        store.update(ALPHA.id, third, superseded_by=third, content="lost")
+    for nobody in ("nobody", foreign):
+        with pytest.raises(UnknownMemory, match=nobody):
+            store.update(ALPHA.id, third, superseded_by=nobody)
+        with pytest.raises(UnknownMemory, match=nobody):
+            store.update(ALPHA.id, nobody, superseded_by=third)
+    assert [(hit.id, hit.content) for hit in store.search(ALPHA.id, "one")] == [(third, "onec twoc threec")]
 
 
 def test_another_gateway_sees_a_memory_superseded(store: MemoryStore, path: Path, clock: ManualClock) -> None:
@@ -262,7 +274,7 @@ def test_memories_of_the_first_version_are_all_there_after_the_upgrade(path: Pat
     first.close()
     for _ in range(2):
         store = MemoryStore(path, HashedWordsEmbedder(), clock)
-        (hit,) = store.search(ALPHA.id, "ORD-1234", tags="fruit")
+        (hit,) = store.search(ALPHA.id, "ORD-1234", MemoryFilters.of("fruit"))
         assert (hit.id, hit.tags, hit.source, hit.created_at) == ("one", ["fruit"], "wiki", clock.now)
         store.close()
     store = MemoryStore(path, HashedWordsEmbedder(), clock)

@@ -1,45 +1,18 @@
 """Memories where two things meet: successors and imports, projects and deletions, readers and writers."""
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from memory_projects import ALPHA, BETA
 
-from muniment.errors import InvalidValue
+from muniment.errors import InvalidValue, UnknownMemory
 from muniment.memory import Anchor, CodeState, Draft, MemoryStore, export_line, read_lines
 from muniment.memory.anchors import compare, make_anchor
 from muniment.memory.words import IDENTIFIER, held, lift
-from muniment.project import Project
 from muniment.sqlite import connect
 from muniment.testing import HashedWordsEmbedder, ManualClock
-
-THEN = ManualClock()()
-ALPHA, BETA = (
-    Project(id=f"{name}-222222", name=name, watch_paths=["/src"], created_at=THEN, updated_at=THEN)
-    for name in ("alpha", "beta")
-)
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def store(tmp_path: Path, clock: ManualClock) -> Iterator[MemoryStore]:
-    store = MemoryStore(tmp_path / "memories.sqlite", HashedWordsEmbedder(), clock)
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def other(tmp_path: Path, clock: ManualClock) -> Iterator[MemoryStore]:
-    """Another server."""
-    store = MemoryStore(tmp_path / "elsewhere" / "memories.sqlite", HashedWordsEmbedder(), clock)
-    yield store
-    store.close()
 
 
 def exported(store: MemoryStore) -> list[str]:
@@ -62,7 +35,9 @@ def test_deleting_in_one_project_leaves_the_successors_of_another_alone(store: M
     old = store.store(ALPHA, "the timeout is five seconds")
     new = store.store(ALPHA, "the timeout is ten seconds", supersedes=old.id)
     own = store.store(BETA, "tea at four")
-    assert store.delete(BETA.id, [own.id, new.id]) == 1
+    assert store.delete(BETA.id, [own.id]) == 1
+    with pytest.raises(UnknownMemory):
+        store.delete(BETA.id, [new.id])
     assert found(store) == {"the timeout is ten seconds"}
 
 

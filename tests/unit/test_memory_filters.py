@@ -3,15 +3,14 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from memory_projects import ALPHA, BETA
 
 from muniment.errors import InvalidValue
 from muniment.memory import MemoryStore
 from muniment.memory.filters import MemoryFilters, moment
-from muniment.project import Project
 from muniment.testing import HashedWordsEmbedder, ManualClock
 
 DAY = datetime(2026, 3, 14, 12, tzinfo=UTC)
-ALPHA = Project(id="alpha-222222", name="alpha", watch_paths=["/src"], created_at=DAY, updated_at=DAY)
 
 
 @pytest.fixture
@@ -28,7 +27,9 @@ def store(tmp_path: Path) -> Iterator[MemoryStore]:
 
 
 def days(store: MemoryStore, **filters: str) -> list[int]:
-    hits = store.search(ALPHA.id, "day0 day1 day2 day3 day4 day5 day6 day7 day8 day9", limit=50, **filters)  # type: ignore[arg-type]
+    hits = store.search(
+        ALPHA.id, "day0 day1 day2 day3 day4 day5 day6 day7 day8 day9", MemoryFilters.of(**filters), limit=50
+    )  # type: ignore[arg-type]
     return sorted(int(hit.content[3]) for hit in hits)
 
 
@@ -70,6 +71,21 @@ def test_what_is_no_date_is_refused_with_how_to_write_one(given: str) -> None:
         MemoryFilters.of(after=given)
     with pytest.raises(InvalidValue, match="before"):
         MemoryFilters.of(before=given)
+
+
+def test_what_was_superseded_passes_only_who_asks_for_it_whatever_else_is_asked(tmp_path: Path) -> None:
+    clock = ManualClock(DAY)
+    store = MemoryStore(tmp_path / "tagged.sqlite", HashedWordsEmbedder(), clock)
+    old = store.store(ALPHA, "red apple", "a", "wiki").id
+    new = store.store(ALPHA, "green pear", "a,b", "wiki", supersedes=old).id
+    store.store(BETA, "blue plum", "a", "wiki")
+    for asked in ({}, {"tags": "a"}, {"tags": "a,b"}, {"source": "w"}, {"tags": "a", "after": "2026-03-14"}):
+        for hidden in (False, True):
+            filters = MemoryFilters.of(**asked, include_superseded=hidden)  # type: ignore[arg-type]
+            wanted = [new, old] if hidden else [new]
+            assert [one.id for one in store.newest([ALPHA.id], filters)[0]] == wanted
+            assert {hit.id for hit in store.search(ALPHA.id, "apple", filters)} == set(wanted)
+    store.close()
 
 
 def test_a_range_that_nothing_can_lie_in_is_refused() -> None:

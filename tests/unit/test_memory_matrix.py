@@ -49,12 +49,13 @@ def test_an_empty_matrix_has_nothing_near() -> None:
     assert VectorMatrix(8).nearest(vector(0), 5) == []
 
 
-def test_what_is_hidden_is_found_only_by_those_who_name_it() -> None:
+def test_what_is_hidden_is_found_only_by_those_who_ask_for_it() -> None:
     matrix = VectorMatrix(8)
     for number in range(100):
         matrix.put(number, vector(number), hidden=number % 2 == 0)
     assert {number % 2 for number, _ in matrix.nearest(vector(0), 100)} == {1}
-    assert [number for number, _ in matrix.nearest(vector(0), 1, among=[0, 1])] == [0]
+    assert [number for number, _ in matrix.nearest(vector(0), 1, among=[0, 1])] == [1]
+    assert [number for number, _ in matrix.nearest(vector(0), 1, among=[0, 1], hidden=True)] == [0]
     matrix.drop(1)  # the hidden state moves with the row that fills the gap
     assert {number % 2 for number, _ in matrix.nearest(vector(0), 100)} == {1}
     matrix.put(0, vector(0))
@@ -66,3 +67,17 @@ def test_the_scores_of_named_ones_leave_out_the_unknown() -> None:
     matrix.put(7, vector(7))
     assert matrix.scores(vector(7), [3, 7]) == [(7, pytest.approx(1.0))]
     assert matrix.scores(vector(7), []) == []
+
+
+@given(st.integers(0, 10_000), st.floats(0.01, 0.99), st.integers(1, 60))
+def test_a_least_score_leaves_out_those_below_it_and_nothing_else(seed: int, least: float, count: int) -> None:
+    random = np.random.default_rng(seed)
+    matrix, query = VectorMatrix(24), random.standard_normal(24).astype(np.float32)
+    query /= np.linalg.norm(query)
+    for number in range(150):
+        near = query * random.uniform(-1, 1) + random.standard_normal(24) * random.uniform(0, 0.3)
+        matrix.put(number, (near / np.linalg.norm(near)).astype(np.float32))
+    expected = [(number, score) for number, score in matrix.nearest(query, 150) if score >= least]
+    found = matrix.nearest(query, count, min_score=least)
+    assert [number for number, _ in found] == [number for number, _ in expected[:count]]
+    assert [score for _, score in found] == pytest.approx([score for _, score in expected[:count]], abs=1e-6)

@@ -9,19 +9,15 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
+from memory_projects import ALPHA, BETA
 
 from muniment.embedding import Vectors
 from muniment.errors import InvalidValue, UnknownMemory
-from muniment.memory import MemoryHit, MemoryStore
-from muniment.project import Project
+from muniment.memory import MemoryFilters, MemoryHit, MemoryStore
 from muniment.sqlite import connect, immediate
 from muniment.testing import HashedWordsEmbedder, ManualClock
 
 clock = ManualClock()
-ALPHA, BETA = (
-    Project(id=f"{name}-222222", name=name, watch_paths=["/src"], created_at=clock(), updated_at=clock())
-    for name in ("alpha", "beta")
-)
 
 
 class ReadsTheBeginning(HashedWordsEmbedder):
@@ -108,10 +104,10 @@ def test_filters_apply_before_the_ranking(store: MemoryStore) -> None:
         store.store(ALPHA, f"retry policy {number} a{number} b{number} c{number}", ["noise"])
     store.store(ALPHA, "tea is served at four", "kitchen, People")
     store.store(ALPHA, "coffee runs out on fridays", "kitchen")
-    found = store.search(ALPHA.id, "retry policy", tags=["PEOPLE ", "absent"])
+    found = store.search(ALPHA.id, "retry policy", MemoryFilters.of(["PEOPLE ", "absent"]))
     assert contents(found) == ["tea is served at four"]
-    assert len(store.search(ALPHA.id, "retry policy", tags="kitchen")) == 2
-    assert store.search(ALPHA.id, "retry policy", tags="absent") == []
+    assert len(store.search(ALPHA.id, "retry policy", MemoryFilters.of("kitchen"))) == 2
+    assert store.search(ALPHA.id, "retry policy", MemoryFilters.of("absent")) == []
 
 
 def test_projects_keep_their_memories_apart_unless_asked_together(store: MemoryStore) -> None:
@@ -206,6 +202,39 @@ def test_only_what_changed_is_read_again(store: MemoryStore, other: MemoryStore,
     assert other.search(ALPHA.id, "alpha one")[0].score == 1.0
 
 
+def test_of_removals_the_latest_are_kept_and_who_missed_the_others_reads_anew(
+    store: MemoryStore, other: MemoryStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muniment.memory.rows.TOMBSTONES", 3)
+    ids = [store.store(ALPHA, f"one{number} two{number} three{number}").id for number in range(8)]
+    store.store(BETA, "tea at four")
+    assert len(other.search(ALPHA.id, "one1 two1 three1", limit=9)) == 8
+    for memory_id in ids[:6]:
+        store.delete(ALPHA.id, [memory_id])
+    kept = [tuple(row) for row in connect(path).execute("SELECT project_id, number FROM removed ORDER BY sequence")]
+    assert kept == [(ALPHA.id, 0), *((ALPHA.id, number) for number in (4, 5, 6))]
+    # to whom a removal is unknown, what was removed would still be the nearest: then nothing could be stored
+    assert other.store(ALPHA, "one1 two1 three1").created
+    assert [hit.content for hit in other.search(ALPHA.id, "one7", limit=1)] == ["one7 two7 three7"]
+    assert len(store.search(ALPHA.id, "one1 two1 three1", limit=9)) == 3
+    store.prune(ALPHA.id, 0)
+    assert connect(path).execute("SELECT count(*) FROM removed").fetchone()[0] <= 4
+
+
+def test_who_is_a_few_removals_behind_reads_nothing_twice(
+    store: MemoryStore, other: MemoryStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muniment.memory.rows.TOMBSTONES", 3)
+    ids = [store.store(ALPHA, f"one{number} two{number} three{number}").id for number in range(8)]
+    for memory_id in ids[:5]:
+        store.delete(ALPHA.id, [memory_id])
+    assert len(other.search(ALPHA.id, "one7 two7 three7")) == 3
+    connect(path).execute("UPDATE memories SET vector = zeroblob(1024)")
+    for memory_id in ids[5:7]:
+        store.delete(ALPHA.id, [memory_id])
+    assert [hit.score for hit in other.search(ALPHA.id, "one7 two7 three7")] == [1.0]
+
+
 def test_a_search_does_not_wait_for_a_writer(store: MemoryStore, path: Path) -> None:
     store.store(ALPHA, "deploy on monday")
     with ThreadPoolExecutor(2) as pool, immediate(connect(path)):
@@ -254,11 +283,14 @@ def test_a_model_change_by_another_gateway_is_noticed(store: MemoryStore, path: 
 # --- deleting and refusing --------------------------------------------------------------------------------------
 
 
-def test_deleting_counts_what_was_there(store: MemoryStore, path: Path) -> None:
+def test_several_are_deleted_at_once_or_on_an_error_none(store: MemoryStore, path: Path) -> None:
     one, two, three = (store.store(ALPHA, text, "tag").id for text in ("red apple", "green pear", "blue plum"))
     foreign = store.store(BETA, "red apple").id
-    assert store.delete(ALPHA.id, [one, one, "unknown", foreign, two]) == 2
-    assert [hit.id for hit in store.search(ALPHA.id, "red apple", tags="tag")] == [three]
+    with pytest.raises(UnknownMemory, match=f"'unknown, {foreign}'"):
+        store.delete(ALPHA.id, [one, "unknown", foreign, two])
+    assert store.count(ALPHA.id) == 3
+    assert store.delete(ALPHA.id, [one, one, two]) == 2
+    assert [hit.id for hit in store.search(ALPHA.id, "red apple", MemoryFilters.of("tag"))] == [three]
     assert store.get(BETA.id, foreign)
     assert connect(path).execute("SELECT count(*) FROM tags").fetchone()[0] == 1
 

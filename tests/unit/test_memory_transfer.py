@@ -5,39 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from memory_projects import ALPHA, BETA
 
 from muniment.errors import InvalidValue, UnknownProject
-from muniment.memory import Anchor, Memory, MemoryStore, export_line, read_lines
+from muniment.memory import Anchor, Memory, MemoryFilters, MemoryStore, export_line, read_lines
 from muniment.memory.leaving import export_removed
-from muniment.project import Project
-from muniment.testing import HashedWordsEmbedder, ManualClock
-
-ALPHA, BETA = (
-    Project(
-        id=f"{name}-222222", name=name, watch_paths=["/src"], created_at=ManualClock()(), updated_at=ManualClock()()
-    )
-    for name in ("alpha", "beta")
-)
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-def store(tmp_path: Path, clock: ManualClock) -> Iterator[MemoryStore]:
-    store = MemoryStore(tmp_path / "memories.sqlite", HashedWordsEmbedder(), clock)
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def other(tmp_path: Path, clock: ManualClock) -> Iterator[MemoryStore]:
-    """Another server."""
-    store = MemoryStore(tmp_path / "elsewhere" / "memories.sqlite", HashedWordsEmbedder(), clock)
-    yield store
-    store.close()
+from muniment.testing import ManualClock
 
 
 def filled(store: MemoryStore, clock: ManualClock) -> list[str]:
@@ -87,7 +60,7 @@ def test_the_later_state_of_a_memory_wins(store: MemoryStore, other: MemoryStore
     back = [export_line(memory) for memory in other.export(ALPHA.id)]
     assert store.take_in(ALPHA, list(read_lines(back))).updated == 1
     assert store.get(ALPHA.id, records[2].id).content == "tea is at five"
-    assert store.search(ALPHA.id, "tea is at five", tags="late")[0].score == 1.0
+    assert store.search(ALPHA.id, "tea is at five", MemoryFilters.of("late"))[0].score == 1.0
 
 
 def test_memories_copied_to_another_project_of_one_server_get_ids_of_their_own(
@@ -147,6 +120,15 @@ def test_a_moment_at_the_end_of_time_is_refused(at: str) -> None:
     record = {"id": "m1", "content": "x", "created_at": "2025-01-01T00:00:00Z", "updated_at": at}
     with pytest.raises(InvalidValue, match="line 1: updated_at is"):
         list(read_lines([json.dumps(record)]))
+
+
+@pytest.mark.parametrize("field", ["id", "superseded_by"])
+@pytest.mark.parametrize("given", ["notes/7", "/", ".", "..", "export"])
+def test_an_id_that_cannot_stand_in_an_address_is_refused_with_its_line(field: str, given: str) -> None:
+    at = "2025-01-01T00:00:00+00:00"
+    record = {"id": "m1", "content": "x", "created_at": at, "updated_at": at, field: given}
+    with pytest.raises(InvalidValue, match=f"line 2: {field} is '{given}'.*without '/'"):
+        list(read_lines(["", json.dumps(record)]))
 
 
 def test_the_id_of_a_successor_is_as_long_as_any() -> None:

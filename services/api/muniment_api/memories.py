@@ -3,134 +3,32 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import StrEnum
-
-from pydantic import BaseModel, Field
 
 from muniment.errors import InvalidValue, UnknownMemory
 from muniment.events import Event, EventType
-from muniment.memory import Anchor, CodeState, Draft, Memory, StaleMemory, Stored, Topic
+from muniment.memory import Anchor, CodeState, Draft, Memory, MemoryFilters, Stored
 from muniment.memory.model import clean_tags
 from muniment.project import Project
 from muniment.queue import utc_now
 from muniment.redis_client import REDIS_ERRORS
 from muniment_api.deps import Services
-from muniment_api.routes.bodies import Body
+from muniment_api.memory_shapes import (
+    Change,
+    Deleted,
+    Expanded,
+    FoundMemory,
+    Mode,
+    NewMemory,
+    Pruned,
+    Question,
+    StoredBatch,
+    Topics,
+    cut,
+)
 
 logger = logging.getLogger(__name__)
 
 ALL = "*"
-PROBE_LENGTH = 80  # characters of a memory
-SUMMARY_LENGTH = 200
-
-MAX_AGE_DAYS = 60.0
-
-
-class Mode(StrEnum):
-    """How much of each memory is told: its first line's beginning, its beginning, or all of it."""
-
-    PROBE = "probe"
-    SUMMARY = "summary"
-    FULL = "full"
-
-
-class NewMemory(Body):
-    content: str = Field(description="One fact, understandable by itself.")
-    tags: str | list[str] = Field([], description="A list, or text separated by commas.")
-    source: str | None = Field(None, description="Where it comes from: a path, a URL, a person.")
-    supersedes: str | None = Field(None, description="Id of the memory that this one replaces.")
-    path: str | None = Field(None, description="The file that it is about, as in results.")
-    lines: str | None = Field(None, description="The lines of it: 12-40.")
-    symbol: str | None = Field(None, description="Or the definition in it.")
-
-
-class FoundMemory(Memory):
-    score: float | None = Field(None, description="Similarity to the question, from 0 to 1; null without a question.")
-    truncated: bool = Field(False, description="The content goes on.")
-
-
-class FilePointer(BaseModel):
-    """Where an indexed file speaks of what was asked."""
-
-    path: str
-    start_line: int
-    end_line: int
-    symbol: str | None
-    score: float
-
-
-class FoundMemories(BaseModel):
-    """``files`` are those of the project itself; a probe asks for none."""
-
-    project: str
-    mode: Mode
-    results: list[FoundMemory]
-    files: list[FilePointer] = []
-
-
-class StoredBatch(BaseModel):
-    items: list[Stored]
-
-
-class Expanded(BaseModel):
-    """``missing``: ids that the project does not have."""
-
-    project: str
-    memories: list[Memory]
-    missing: list[str] = []
-
-
-class Deleted(BaseModel):
-    deleted: int
-
-
-class Topics(BaseModel):
-    items: list[Topic]
-
-
-class Pruned(BaseModel):
-    """``memories`` are the first of the ``count`` that nobody used; without ``dry_run`` all of them are deleted."""
-
-    dry_run: bool
-    count: int
-    memories: list[StaleMemory]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """``projects``: further ones by name or id, or "*" for all."""
-
-    query: str
-    mode: Mode
-    tags: str | Sequence[str] = ()
-    limit: int = 5
-    min_score: float = 0.0
-    after: str | None = None
-    before: str | None = None
-    source: str | None = None
-    include_superseded: bool = False
-    projects: str | Sequence[str] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """What is None stays. ``source`` and ``path`` that are empty take away what there was.
-
-    ``confirm_code``: the memory holds for its code as that is now.
-    """
-
-    content: str | None = None
-    tags: str | Sequence[str] | None = None
-    source: str | None = None
-    path: str | None = None
-    lines: str | None = None
-    symbol: str | None = None
-    confirm_code: bool = False
-
-    @property
-    def moves(self) -> bool:
-        return any((self.path, self.lines, self.symbol))
 
 
 # --- finding ----------------------------------------------------------------------------------------------------
@@ -152,13 +50,9 @@ def search(services: Services, project: Project, asked: Question) -> list[FoundM
     hits = services.memory.search(
         [one.id for one in chosen(services, project, asked.projects)],
         asked.query,
-        tags=asked.tags,
+        asked.filters,
         limit=asked.limit,
         min_score=asked.min_score,
-        after=asked.after,
-        before=asked.before,
-        source=asked.source,
-        include_superseded=asked.include_superseded,
     )
     if asked.mode != Mode.PROBE:
         services.memory.count_reads(hit.id for hit in hits)
@@ -168,28 +62,16 @@ def search(services: Services, project: Project, asked: Question) -> list[FoundM
 def newest(
     services: Services,
     project: Project,
+    filters: MemoryFilters,
     *,
     mode: Mode,
     limit: int,
     cursor: str | None,
     projects: Sequence[str] | None,
-    tags: str,
-    after: str | None,
-    before: str | None,
-    source: str | None,
-    include_superseded: bool,
 ) -> tuple[list[FoundMemory], str | None]:
     """A page of the memories, the latest first, and the cursor of the next. To leaf through them is no read."""
-    found, following = services.memory.newest(
-        [one.id for one in chosen(services, project, projects)],
-        tags=tags,
-        limit=limit,
-        cursor=cursor,
-        after=after,
-        before=before,
-        source=source,
-        include_superseded=include_superseded,
-    )
+    asked = [one.id for one in chosen(services, project, projects)]
+    found, following = services.memory.newest(asked, filters, limit=limit, cursor=cursor)
     return [_shown(memory, mode) for memory in services.code.checked(found)], following
 
 
@@ -210,21 +92,6 @@ def topics(services: Services, project: Project, projects: str | Sequence[str] |
 def _shown(memory: Memory, mode: Mode, score: float | None = None) -> FoundMemory:
     content, truncated = cut(memory.content, mode)
     return FoundMemory(**{**dict(memory), "content": content, "score": score, "truncated": truncated})
-
-
-def cut(content: str, mode: Mode) -> tuple[str, bool]:
-    """What a mode shows of a text, and whether it goes on."""
-    if mode == Mode.FULL:
-        return content, False
-    if mode == Mode.PROBE:
-        content = " ".join(content.split())
-    room = PROBE_LENGTH if mode == Mode.PROBE else SUMMARY_LENGTH
-    if len(content) <= room:
-        return content, False
-    beginning = content[:room]
-    at_a_word = beginning.rsplit(None, 1)[0]
-    # a text without spaces is cut anywhere
-    return (at_a_word if len(at_a_word) > room // 2 else beginning).rstrip() + "…", True
 
 
 # --- storing ----------------------------------------------------------------------------------------------------
@@ -298,7 +165,7 @@ def _tell_stored(services: Services, project: Project, memory: NewMemory, stored
 def update(services: Services, project: Project, memory_id: str, change: Change) -> Memory:
     """Changes a memory and tells of it. A new text counts as written for the code as it is now.
 
-    Raises InvalidValue and UnknownMemory.
+    Raises InvalidValue, UnknownMemory and MemorySuperseded.
     """
     with _by_name(project):
         known = services.memory.get(project.id, memory_id)
@@ -310,7 +177,13 @@ def update(services: Services, project: Project, memory_id: str, change: Change)
             source=change.source,
             anchor=_new_anchor(services, project, known, change),
             drop_anchor=change.path == "" and not change.moves,
+            superseded_by=change.superseded_by,
         )
+    if change.superseded_by:
+        gone = {"id": memory_id, "superseded_by": change.superseded_by}
+        tell(services, project, EventType.MEMORY_SUPERSEDED, gone)
+        if change == Change(superseded_by=change.superseded_by):  # and nothing else
+            return services.code.checked([updated])[0]
     return _told_of_change(services, project, updated)
 
 
@@ -370,12 +243,11 @@ def retag(
 
 
 def delete(services: Services, project: Project, memory_ids: Sequence[str]) -> Deleted:
-    """Deletes those that the project has, and tells of each. Raises UnknownMemory when it has none."""
+    """All or none, and tells of each. Raises UnknownMemory with those that the project lacks."""
     with _by_name(project):
-        found = services.memory.get_all(project.id, memory_ids)
         deleted = services.memory.delete(project.id, memory_ids)
-    for memory in found:
-        tell(services, project, EventType.MEMORY_DELETED, {"id": memory.id})
+    for memory_id in dict.fromkeys(memory_ids):
+        tell(services, project, EventType.MEMORY_DELETED, {"id": memory_id})
     return Deleted(deleted=deleted)
 
 

@@ -133,6 +133,9 @@ def update(
     lines: CodeLines = None,
     symbol: CodeSymbol = None,
     confirm_code: Annotated[bool, typer.Option("--confirm-code", help="It holds for its code as that is now.")] = False,
+    superseded_by: Annotated[
+        str | None, typer.Option(metavar="ID", help="The memory that replaces it; '' for none.", show_default=False)
+    ] = None,
     as_json: AsJson = False,
     data_dir: DataDir = None,
     url: Url = None,
@@ -146,6 +149,7 @@ def update(
         "lines": lines,
         "symbol": symbol,
         "confirm_code": confirm_code or None,
+        "superseded_by": superseded_by,
     }
     with connect(data_dir, url) as gateway:
         body = {field: value for field, value in given.items() if value is not None}
@@ -185,15 +189,14 @@ def delete(
     data_dir: DataDir = None,
     url: Url = None,
 ) -> None:
-    """Delete memories for good."""
+    """Delete memories for good: all, or on an error none."""
     with connect(data_dir, url) as gateway:
         if not yes:
             found = [gateway.get(_route(name, one)).read(ShownMemory) for one in ids]
             show_memories(console(stderr=True), found, name)
             typer.confirm("Delete for good?", abort=True, err=True)
-        answers = [gateway.delete(_route(name, one)) for one in ids]
-    for memory_id, answer in zip(ids, answers, strict=True):
-        typer.echo(answer.content if as_json else f"Deleted {memory_id}.")
+        answer = gateway.post(project_path(name, "/memories/delete"), {"memory_ids": ids})
+    typer.echo(answer.content if as_json else "\n".join(f"Deleted {one}." for one in dict.fromkeys(ids)))
 
 
 @memory.command()

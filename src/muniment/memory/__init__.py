@@ -1,5 +1,6 @@
 """What the agents of a team decided and learned, kept for all of them and found by meaning."""
 
+from muniment.memory.filters import CURRENT, MemoryFilters
 from muniment.memory.model import (
     Anchor,
     CodeState,
@@ -15,12 +16,14 @@ from muniment.memory.store import MAX_LIMIT, MemoryStore
 from muniment.memory.transfer import Imported, Record, export_line, read_lines
 
 __all__ = [
+    "CURRENT",
     "MAX_LIMIT",
     "Anchor",
     "CodeState",
     "Draft",
     "Imported",
     "Memory",
+    "MemoryFilters",
     "MemoryHit",
     "MemoryStore",
     "Record",

@@ -16,6 +16,7 @@ from muniment.memory.schema import prepare
 from muniment.sqlite import connect, immediate, snapshot
 
 EMBED_BATCH = 32
+TRIMMED = 0  # number of a tombstone that stands for all before it; memories count from 1
 
 COLUMNS = """id, project, project_id, content, source, created_at, updated_at, superseded_by, anchor,
     (SELECT json_group_array(tag) FROM tags WHERE memory_id = memories.id) AS tags"""
@@ -84,9 +85,15 @@ class MemoryDatabase:
         """The project's vectors as of the reader's snapshot. Use it within ``read`` alone."""
         matrix = self._matrices.setdefault(project_id, VectorMatrix(self._embedder.dimensions))
         since = (project_id, matrix.sequence)
+        removed = reader.execute(
+            "SELECT number, sequence FROM removed WHERE project_id = ? AND sequence > ?", since
+        ).fetchall()
+        if any(row["number"] == TRIMMED for row in removed):  # nobody knows any more what else was removed
+            matrix = self._matrices[project_id] = VectorMatrix(self._embedder.dimensions)
+            since = (project_id, matrix.sequence)
         seen = matrix.sequence
         # removals first: what is in the table is alive, also when it came back after it was removed
-        for row in reader.execute("SELECT number, sequence FROM removed WHERE project_id = ? AND sequence > ?", since):
+        for row in removed:
             matrix.drop(row["number"])
             matrix.foreign.discard(row["number"])
             seen = max(seen, row["sequence"])

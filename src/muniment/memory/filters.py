@@ -48,10 +48,10 @@ class MemoryFilters:
         return bool(self.tags or self.after or self.before or self.source)
 
     def numbers(self, reader: sqlite3.Connection, project_id: str) -> list[int] | None:
-        """The numbers of the memories that pass; None when nothing but being superseded is looked at."""
+        """The numbers of the memories that pass, superseded or not; None when nothing else is looked at."""
         if not self.narrow:
             return None
-        where, values = self.where(project_id)
+        where, values = self._narrowing(project_id)
         # one row with all of them: a hundred thousand rows would cost more than the search itself
         sql = f"SELECT json_group_array(number) FROM memories WHERE {where}"
         found: list[int] = json.loads(reader.execute(sql, values).fetchone()[0])
@@ -59,11 +59,18 @@ class MemoryFilters:
 
     def where(self, project_id: str) -> tuple[str, list[object]]:
         """The condition that they are for the project's memories, and the values of its placeholders."""
-        # the plus takes the column out of the planner's choice: by tags, it must begin at the tags, not at the project
-        clauses = ["+project_id = ?" if self.tags else "project_id = ?"]
-        values: list[object] = [project_id]
-        if not self.include_superseded:
-            clauses.append("superseded_by IS NULL")
+        where, values = self._narrowing(project_id)
+        return (where if self.include_superseded else f"{where} AND superseded_by IS NULL"), values
+
+    def _narrowing(self, project_id: str) -> tuple[str, list[object]]:
+        if self.tags:
+            # tags know their project, and ids stand in an index with the numbers: no wide row is read for them
+            clauses = [
+                "id IN (SELECT memory_id FROM tags WHERE project_id = ? AND tag IN (SELECT value FROM json_each(?)))"
+            ]
+            values: list[object] = [project_id, json.dumps(self.tags)]
+        else:
+            clauses, values = ["project_id = ?"], [project_id]
         for clause, bound in (("created_at >= ?", self.after), ("created_at <= ?", self.before)):
             if bound is not None:
                 clauses.append(clause)
@@ -72,12 +79,10 @@ class MemoryFilters:
             # the bounds for the index, the beginning for what lies beyond the last character there is
             clauses.append("source >= ? AND source < ? AND substr(source, 1, ?) = ?")
             values += [self.source, self.source + LAST_CHARACTER, len(self.source), self.source]
-        if self.tags:
-            clauses.append(
-                "id IN (SELECT memory_id FROM tags WHERE project_id = ? AND tag IN (SELECT value FROM json_each(?)))"
-            )
-            values += [project_id, json.dumps(self.tags)]
         return " AND ".join(clauses), values
+
+
+CURRENT = MemoryFilters()  # all that nothing superseded
 
 
 def moment(field: str, given: str | datetime | None, *, end_of_day: bool = False) -> datetime | None:

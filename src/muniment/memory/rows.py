@@ -1,13 +1,17 @@
 """Writes single memories inside an open write transaction: rows, tags, tombstones, and who supersedes whom."""
 
+import sqlite3
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from muniment.embedding import Vectors
 from muniment.errors import InvalidValue, MemorySuperseded, UnknownMemory
-from muniment.memory.database import MemoryDatabase, by_id
+from muniment.memory.database import TRIMMED, MemoryDatabase, by_id
 from muniment.memory.model import Draft, Memory, new_memory_id
 from muniment.project import Project
+
+# Of removals kept for each project; who is further behind reads the project anew, as after a start.
+TOMBSTONES = 10_000
 
 
 class RowWriter:
@@ -29,11 +33,12 @@ class RowWriter:
         memory_id, at = new_memory_id(), now.astimezone(UTC).isoformat()
         if draft.supersedes:
             try:
-                self._hide(project.id, draft.supersedes, memory_id)
+                self._current(project.id, draft.supersedes)
             except (UnknownMemory, MemorySuperseded) as error:
                 if not field:
                     raise
                 raise InvalidValue(f"{field}supersedes", draft.supersedes, error.body().message.rstrip(".")) from error
+            self._hide(draft.supersedes, memory_id)
         anchor = draft.anchor.model_dump_json() if draft.anchor else None
         said = (memory_id, project.id, project.name, draft.source, at, at, anchor, draft.content)
         self._database.writer.execute(
@@ -44,10 +49,31 @@ class RowWriter:
         self.tag(project.id, memory_id, draft.tags)
         return memory_id
 
-    def _hide(self, project_id: str, memory_id: str, superseded_by: str) -> None:
-        known = self.get(project_id, memory_id)
-        if known.superseded_by:
-            raise MemorySuperseded(memory_id, known.superseded_by)
+    def supersede(self, project_id: str, memory_id: str, successor: str) -> None:
+        """By one that is there already, or with "" by none any more. When that was changed is no part of what it says.
+
+        Raises UnknownMemory, MemorySuperseded, and InvalidValue when the memory would come to replace itself.
+        """
+        if not successor:
+            self._hide(memory_id, None)
+            return
+        if self.get(project_id, memory_id).superseded_by == successor:
+            return
+        self._current(project_id, memory_id)
+        self.get(project_id, successor)
+        if leads_to(self._database.writer, successor, memory_id):
+            reason = (
+                "a memory cannot replace itself" if successor == memory_id else "it was itself replaced by this one"
+            )
+            raise InvalidValue("superseded_by", successor, reason)
+        self._hide(memory_id, successor)
+
+    def _current(self, project_id: str, memory_id: str) -> None:
+        """Raises UnknownMemory and MemorySuperseded."""
+        if successor := self.get(project_id, memory_id).superseded_by:
+            raise MemorySuperseded(memory_id, successor)
+
+    def _hide(self, memory_id: str, superseded_by: str | None) -> None:
         self._database.writer.execute(
             "UPDATE memories SET superseded_by = ?, sequence = ? WHERE id = ?",
             (superseded_by, self._database.next_sequence(), memory_id),
@@ -78,8 +104,30 @@ class RowWriter:
             writer.execute("INSERT INTO removed (project_id, sequence, number) VALUES (?, ?, ?)", tombstone)
             hidden = writer.execute("SELECT id FROM memories WHERE superseded_by = ?", (memory_id,)).fetchall()
             for one in hidden:
-                writer.execute(
-                    "UPDATE memories SET superseded_by = ?, sequence = ? WHERE id = ?",
-                    (row["superseded_by"], self._database.next_sequence(), one["id"]),
-                )
+                self._hide(one["id"], row["superseded_by"])
         return bool(gone)
+
+    def trim(self, project_id: str) -> None:
+        """Forgets removals but the latest, with a mark: who has not seen them yet must know that some are missing."""
+        writer = self._database.writer
+        oldest = writer.execute(
+            "SELECT sequence FROM removed WHERE project_id = ? ORDER BY sequence DESC LIMIT 1 OFFSET ?",
+            (project_id, TOMBSTONES),
+        ).fetchone()
+        if oldest is not None:
+            mark = (project_id, oldest["sequence"])
+            writer.execute("DELETE FROM removed WHERE project_id = ? AND sequence <= ?", mark)
+            writer.execute("INSERT INTO removed (project_id, sequence, number) VALUES (?, ?, ?)", (*mark, TRIMMED))
+
+
+def leads_to(reader: sqlite3.Connection, start: str, end: str) -> bool:
+    """Whether the successors of ``start`` come to ``end``: then neither would be found any more."""
+    seen: set[str] = set()
+    here: str | None = start
+    while here is not None and here not in seen:
+        if here == end:
+            return True
+        seen.add(here)
+        row = reader.execute("SELECT superseded_by FROM memories WHERE id = ?", (here,)).fetchone()
+        here = row["superseded_by"] if row else None
+    return False

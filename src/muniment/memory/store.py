@@ -7,7 +7,7 @@ from pathlib import Path
 from muniment.embedding import Embedder, Vectors
 from muniment.errors import InvalidValue, UnknownMemory, UnknownProject
 from muniment.memory.database import MemoryDatabase, by_id, by_number, page_by_number
-from muniment.memory.filters import MemoryFilters
+from muniment.memory.filters import CURRENT, MemoryFilters
 from muniment.memory.finding import find
 from muniment.memory.listing import newest
 from muniment.memory.model import (
@@ -121,7 +121,9 @@ class MemoryStore:
                 field = f"memories[{len(stored)}]." if len(drafts) > 1 else ""
                 memory_id = self._rows.insert(project, draft, vector, self._clock(), field)
                 fresh.append((memory_id, draft.content, vector))
-                message = None if not near else "Similar memories exist: delete those that this one makes wrong."
+                message = (
+                    None if not near else "Similar memories exist: supersede or delete those that this one makes wrong."
+                )
                 stored.append(
                     Stored(id=memory_id, created=True, supersedes=draft.supersedes, similar=near, message=message)
                 )
@@ -164,13 +166,16 @@ class MemoryStore:
         source: str | None = None,
         anchor: Anchor | None = None,
         drop_anchor: bool = False,
+        superseded_by: str | None = None,
     ) -> Memory:
         """Changes what is given; keeps the id and the time it was stored. An empty ``source`` takes it away.
 
-        Raises InvalidValue when nothing is given, and UnknownMemory.
+        ``superseded_by``: the id of the memory that replaces this one; empty, none does any more. By itself it is no
+        change of what the memory says. Raises InvalidValue when nothing is given, UnknownMemory, MemorySuperseded.
         """
-        if content is None and tags is None and source is None and anchor is None and not drop_anchor:
-            raise InvalidValue("update", "nothing", "give content, tags, source or the code it is about")
+        says = content is not None or tags is not None or source is not None or anchor is not None or drop_anchor
+        if not says and superseded_by is None:
+            raise InvalidValue("update", "nothing", "give content, tags, source, superseded_by or the code it is about")
         content = clean_text("content", content) if content is not None else None
         vector = self._database.embed([content])[0] if content is not None else None
         wanted = clean_tags(tags) if tags is not None else None
@@ -183,7 +188,10 @@ class MemoryStore:
             changes["anchor"] = anchor.model_dump_json() if anchor is not None else None
         with self._database.write():
             self._rows.get(project_id, memory_id)
-            self._rows.change(memory_id, changes, self._clock())
+            if superseded_by is not None:
+                self._rows.supersede(project_id, memory_id, superseded_by)
+            if says:
+                self._rows.change(memory_id, changes, self._clock())
             if wanted is not None:
                 self._rows.tag(project_id, memory_id, wanted)
             return self._rows.get(project_id, memory_id)
@@ -212,16 +220,17 @@ class MemoryStore:
             return self._rows.get(project_id, memory_id)
 
     def delete(self, project_id: str, memory_ids: Sequence[str]) -> int:
-        """Deletes those of the ids that the project has and returns their number; UnknownMemory when it has none.
+        """All of them or none, and returns their number. Raises UnknownMemory with those that the project lacks.
 
         What a deleted memory had superseded is found again.
         """
         ids = check_ids("memory_ids", memory_ids)
         with self._database.write():
-            deleted = sum(self._rows.delete(project_id, memory_id) for memory_id in ids)
-            if not deleted:
-                raise UnknownMemory(", ".join(memory_ids), project_id)
-        return deleted
+            unknown = [memory_id for memory_id in ids if not self._rows.delete(project_id, memory_id)]
+            if unknown:
+                raise UnknownMemory(", ".join(unknown), project_id)
+            self._rows.trim(project_id)
+        return len(ids)
 
     # --- finding -------------------------------------------------------------------------------------------------
 
@@ -229,21 +238,16 @@ class MemoryStore:
         self,
         projects: str | Sequence[str],
         query: str,
+        filters: MemoryFilters = CURRENT,
         *,
-        tags: str | Iterable[str] = (),
         limit: int = 5,
         min_score: float = 0.0,
-        after: str | datetime | None = None,
-        before: str | datetime | None = None,
-        source: str | None = None,
-        include_superseded: bool = False,
     ) -> list[MemoryHit]:
         """The nearest memories of the projects (by id), best first: exact cosine over all that pass the filters.
 
-        ``tags``: a memory with any of them passes; ``source``: those whose source begins so; ``after``, ``before``:
-        when it was stored, see ``MemoryFilters``. The order is that of the scores, but for near ties, which words
-        shared with the query decide, and for identifiers in the query (ORD-1234, max_retries), which lift the
-        memories that contain them. Raises InvalidValue.
+        The order is that of the scores, but for near ties, which words shared with the query decide, and for
+        identifiers in the query (ORD-1234, max_retries), which lift the memories that contain them. Raises
+        InvalidValue.
         """
         project_ids = [projects] if isinstance(projects, str) else list(dict.fromkeys(projects))
         query = clean_text("query", query)
@@ -251,25 +255,19 @@ class MemoryStore:
             raise InvalidValue("limit", limit, f"it must be from 1 to {MAX_LIMIT}")
         if not 0.0 <= min_score <= 1.0:
             raise InvalidValue("min_score", min_score, "it must be from 0 to 1")
-        filters = MemoryFilters.of(tags, after, before, source, include_superseded=include_superseded)
         return find(self._database, project_ids, query, filters, limit, min_score)
 
     def newest(
         self,
         project_ids: Sequence[str],
+        filters: MemoryFilters = CURRENT,
         *,
-        tags: str | Iterable[str] = (),
         limit: int = 50,
         cursor: str | None = None,
-        after: str | datetime | None = None,
-        before: str | datetime | None = None,
-        source: str | None = None,
-        include_superseded: bool = False,
     ) -> tuple[list[Memory], str | None]:
         """Without a question: the latest stored first, and the ``cursor`` of the next page. Raises InvalidValue."""
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidValue("limit", limit, f"it must be from 1 to {MAX_PAGE}")
-        filters = MemoryFilters.of(tags, after, before, source, include_superseded=include_superseded)
         with self._database.read() as reader:
             return newest(reader, list(dict.fromkeys(project_ids)), filters, limit, cursor)
 
@@ -335,6 +333,7 @@ class MemoryStore:
                 gone = unused(writer, project_id, since, PRUNED_AT_ONCE)
                 for memory in gone:
                     self._rows.delete(project_id, memory.id)
+                self._rows.trim(project_id)
             count += len(gone)
             shown += gone[: STALE_SHOWN - len(shown)]
             if len(gone) < PRUNED_AT_ONCE:

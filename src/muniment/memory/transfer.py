@@ -13,11 +13,13 @@ from muniment.embedding import Vectors
 from muniment.errors import InvalidValue, UnknownProject
 from muniment.memory.database import MemoryDatabase
 from muniment.memory.model import Anchor, Memory, clean_source, clean_tags, clean_text
+from muniment.memory.rows import leads_to
 from muniment.project import Project
 from muniment.pushed import check_path
 
 MAX_ID = 64  # characters
 MAX_SYMBOL = 1_000  # characters
+RESERVED = (".", "..", "export")  # what stands in their place in an address leads elsewhere
 ID_BYTES = 8
 
 
@@ -80,17 +82,26 @@ def _record(number: int, line: str | bytes) -> Record:
         shown = ascii(line[:60].decode("utf-8", "replace") if isinstance(line, bytes) else line[:60])
         raise InvalidValue(field, shown, f"{where}: {first['msg']}" if where else str(first["msg"])) from error
     return Record(
-        id=clean_text(f"{field}: id", record.id, MAX_ID),
+        id=_id(f"{field}: id", record.id),
         content=clean_text(f"{field}: content", record.content),
         tags=clean_tags(record.tags, f"{field}: tags"),
         source=clean_source(record.source, f"{field}: source"),
         created_at=_utc(f"{field}: created_at", record.created_at),
         updated_at=_utc(f"{field}: updated_at", record.updated_at),
-        superseded_by=clean_text(f"{field}: superseded_by", record.superseded_by, MAX_ID)
-        if record.superseded_by
-        else None,
+        superseded_by=_id(f"{field}: superseded_by", record.superseded_by) if record.superseded_by else None,
         anchor=record.anchor and _anchor(f"{field}: anchor", record.anchor),
     )
+
+
+def _id(field: str, given: str) -> str:
+    """As it stands in addresses."""
+    memory_id = clean_text(field, given, MAX_ID)
+    if "/" in memory_id or memory_id in RESERVED:
+        reason = (
+            "it could not stand in an address; write another, without '/', here and wherever superseded_by names it"
+        )
+        raise InvalidValue(field, memory_id, reason)
+    return memory_id
 
 
 def _anchor(field: str, anchor: Anchor) -> Anchor:
@@ -214,7 +225,7 @@ def _supersede(database: MemoryDatabase, project_id: str, memory_id: str, succes
     for row in waiting:
         if not _is_there(writer, project_id, row["successor"]):
             continue  # hidden behind nothing it would be lost
-        if not _leads_to(writer, row["successor"], row["memory_id"]):
+        if not leads_to(writer, row["successor"], row["memory_id"]):
             writer.execute(
                 "UPDATE memories SET superseded_by = ?, sequence = ? WHERE id = ? AND superseded_by IS NULL",
                 (row["successor"], database.next_sequence(), row["memory_id"]),
@@ -225,16 +236,3 @@ def _supersede(database: MemoryDatabase, project_id: str, memory_id: str, succes
 def _is_there(reader: sqlite3.Connection, project_id: str, memory_id: str) -> bool:
     found = reader.execute("SELECT 1 FROM memories WHERE id = ? AND project_id = ?", (memory_id, project_id))
     return found.fetchone() is not None
-
-
-def _leads_to(reader: sqlite3.Connection, start: str, end: str) -> bool:
-    """Whether the successors of ``start`` come to ``end``: then neither would be found any more."""
-    seen: set[str] = set()
-    here: str | None = start
-    while here is not None and here not in seen:
-        if here == end:
-            return True
-        seen.add(here)
-        row = reader.execute("SELECT superseded_by FROM memories WHERE id = ?", (here,)).fetchone()
-        here = row["superseded_by"] if row else None
-    return False

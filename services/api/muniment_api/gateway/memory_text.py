@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from muniment.memory import Anchor, CodeState, Memory, StaleMemory, Stored
-from muniment_api.memories import (
+from muniment_api.memory_shapes import (
     Expanded,
     FilePointer,
     FoundMemories,
@@ -111,7 +111,7 @@ def _stored(stored: Stored, beginnings: Mapping[str, str]) -> str:
     instead = f", in place of {stored.supersedes}" if stored.supersedes else ""
     lines = [f"Stored as {stored.id}{instead}."]
     if stored.similar:
-        lines.append("Similar ones are there; delete_memory what this one makes wrong:")
+        lines.append(f"Similar ones are there; those that it replaces: update_memory with superseded_by={stored.id}:")
     lines += [f"- {one.id} {one.score:.2f} {beginnings.get(one.id, '')}".rstrip() for one in stored.similar]
     return "\n".join(lines)
 

@@ -8,7 +8,7 @@ from mcp_types import CallToolResult, TextContent
 from pydantic import BaseModel, Field, WithJsonSchema
 
 from muniment.errors import MunimentError
-from muniment.memory import MAX_LIMIT, Memory, Stored
+from muniment.memory import MAX_LIMIT, Memory, MemoryFilters, Stored
 from muniment.memory.model import MAX_BATCH
 from muniment.project import Project
 from muniment_api import memories as memory_answers
@@ -16,7 +16,7 @@ from muniment_api.deps import Services
 from muniment_api.gateway import memory_text
 from muniment_api.gateway.parameters import OtherProjects, ProjectName, Tags
 from muniment_api.gateway.server import ADDS, DELETES, READS, GatewayServer, answer
-from muniment_api.memories import (
+from muniment_api.memory_shapes import (
     MAX_AGE_DAYS,
     Change,
     Deleted,
@@ -29,6 +29,7 @@ from muniment_api.memories import (
     Question,
     StoredBatch,
     Topics,
+    cut,
 )
 
 POINTERS = 3  # indexed files that a search names beside the memories
@@ -112,13 +113,9 @@ class MemoryTools:
         asked = Question(
             query=query,
             mode=mode,
-            tags=tags or (),
+            filters=MemoryFilters.of(tags or (), after, before, source, include_superseded=include_superseded),
             limit=limit,
             min_score=min_score,
-            after=after,
-            before=before,
-            source=source,
-            include_superseded=include_superseded,
             projects=projects,
         )
         results = memory_answers.search(self._services, of, asked)
@@ -142,6 +139,7 @@ class MemoryTools:
         lines: CodeLines = None,
         symbol: CodeSymbol = None,
         confirm_code: Annotated[bool, Field(description="It still holds for the code as that is now.")] = False,
+        superseded_by: Annotated[str | None, Field(description="Id of what replaces it; '' for none.")] = None,
     ) -> Annotated[CallToolResult, Memory]:
         """Correct a memory, keeping its id and date: what is omitted stays. A new decision supersedes instead.
 
@@ -156,6 +154,7 @@ class MemoryTools:
             lines=lines,
             symbol=symbol,
             confirm_code=confirm_code,
+            superseded_by=superseded_by,
         )
         updated = memory_answers.update(self._services, of, memory_id, change)
         return answer(memory_text.changed_text(of.name, "Updated", updated), updated)
@@ -173,11 +172,16 @@ class MemoryTools:
         tagged = memory_answers.retag(self._services, of, memory_id, add=add_tags, remove=remove_tags, replace=set_tags)
         return answer(memory_text.changed_text(of.name, "Tagged", tagged), tagged)
 
-    def delete_memory(self, project: ProjectName, memory_id: MemoryId) -> Annotated[CallToolResult, Deleted]:
+    def delete_memory(
+        self,
+        project: ProjectName,
+        memory_id: Annotated[str | list[str], Field(description="As in results; of a list all or none.")],
+    ) -> Annotated[CallToolResult, Deleted]:
         """Delete a memory that is wrong, for good. One that was replaced is better superseded."""
         of = self._project(project)
-        deleted = memory_answers.delete(self._services, of, [memory_id])
-        return answer(f"[{of.name}] Deleted {memory_id}.", deleted)
+        ids = [memory_id] if isinstance(memory_id, str) else memory_id
+        deleted = memory_answers.delete(self._services, of, ids)
+        return answer(f"[{of.name}] Deleted {', '.join(dict.fromkeys(ids))}.", deleted)
 
     def list_topics(self, project: ProjectName, projects: OtherProjects = None) -> Annotated[CallToolResult, Topics]:
         """The tags of memories, most used first, with their number."""
@@ -208,7 +212,7 @@ class MemoryTools:
             known = self._services.memory.get_all(of.id, sorted(near)[:MAX_BATCH]) if near else []
         except MunimentError:  # deleted meanwhile
             return {}
-        return {memory.id: memory_answers.cut(memory.content, Mode.PROBE)[0] for memory in known}
+        return {memory.id: cut(memory.content, Mode.PROBE)[0] for memory in known}
 
     def _pointers(self, of: Project, query: str) -> list[FilePointer]:
         """Where the project's files speak of it. Nothing when they cannot be searched: memories were asked for."""

@@ -7,13 +7,13 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from muniment.errors import ErrorBody, InvalidValue
-from muniment.memory import MAX_LIMIT, Imported, Memory, Stored
+from muniment.memory import MAX_LIMIT, Imported, Memory, MemoryFilters, Stored
 from muniment.memory.model import MAX_BATCH
 from muniment.memory.store import MAX_PAGE
 from muniment_api import memories
 from muniment_api.deps import InProject, Use
 from muniment_api.errors import MAX_IMPORT
-from muniment_api.memories import (
+from muniment_api.memory_shapes import (
     MAX_AGE_DAYS,
     Change,
     Deleted,
@@ -55,12 +55,17 @@ class MemoryChange(Body):
     lines: str | None = Field(None, description="The lines of it: 12-40.")
     symbol: str | None = Field(None, description="Or the definition in it.")
     confirm_code: bool = Field(False, description="It holds for its code as that is now.")
+    superseded_by: str | None = Field(None, description="Id of the memory that replaces it; empty for none.")
 
 
 class TagChange(Body):
     add: Tags = ""
     remove: Tags = ""
     set: Tags | None = Field(None, description="Instead of all it has; goes alone.")
+
+
+class Deletion(Body):
+    memory_ids: list[str] = Field(description=f"At most {MAX_BATCH}.")
 
 
 class CleanUp(Body):
@@ -112,23 +117,19 @@ def search_memories(
     cursor: Annotated[str | None, Query(description="The ``next`` of the page before; without q.")] = None,
 ) -> MemoryPage:
     """With ``q`` best first, else by date and in pages."""
-    common: dict[str, Any] = {
-        "tags": ",".join(tags or ()),
-        "mode": mode,
-        "after": after,
-        "before": before,
-        "source": source,
-        "projects": projects,
-        "include_superseded": include_superseded,
-    }
+    filters = MemoryFilters.of(",".join(tags or ()), after, before, source, include_superseded=include_superseded)
     if q is None:
         if min_score is not None:
             raise InvalidValue("min_score", min_score, "without q there is nothing to be similar to")
-        items, following = memories.newest(use, project, limit=limit or PAGE, cursor=cursor, **common)
+        items, following = memories.newest(
+            use, project, filters, mode=mode, limit=limit or PAGE, cursor=cursor, projects=projects
+        )
         return MemoryPage(items=items, next=following)
     if cursor is not None:
         raise InvalidValue("cursor", cursor, "the answer to a question has one page; limit makes it longer")
-    asked = Question(query=q, limit=limit or LIMIT, min_score=min_score or 0.0, **common)
+    asked = Question(
+        query=q, mode=mode, filters=filters, limit=limit or LIMIT, min_score=min_score or 0.0, projects=projects
+    )
     return MemoryPage(items=memories.search(use, project, asked))
 
 
@@ -161,6 +162,12 @@ async def import_memories(
     """Ids and dates are kept. Every line is checked before the first is stored; an error names the line. A memory that
     is here already is replaced by a later state of it, and left alone otherwise: repeating an import is harmless."""
     return await take_in(use, project, request.stream(), dry_run=dry_run)
+
+
+@router.post("/{p}/memories/delete", summary="Delete several memories")
+def delete_memories(project: InProject, body: Deletion, use: Use) -> Deleted:
+    """All of them, or on an error none: it names the ids that the project does not have."""
+    return memories.delete(use, project, body.memory_ids)
 
 
 @router.post("/{p}/memories/prune", summary="Delete memories that nobody uses")
