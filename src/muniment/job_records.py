@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 from typing import Any
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from muniment.errors import InvalidValue, UnknownJob
 from muniment.jobs import TERMINAL, Job, JobPage, JobRequest, JobStatus, Progress
 from muniment.leases import Leases
+from muniment.queue_scripts import STANDING
 from muniment.redis_client import (
     JOBS,
     STOPPING,
@@ -36,6 +37,7 @@ OTHER_FIELDS = frozenset({"request", "progress", "progress_before", "error", "ow
 Values = dict[str, str]
 Jobs = list[Job]  # JobRecords.list hides the type
 JobIds = list[str]
+Standings = list["Standing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +61,19 @@ class Unfinished:
         return [*self.moving, *self.paused]
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Of a project: the status of its current job, which may be blocked, and how many changed paths wait."""
+
+    status: JobStatus | None
+    dirty: int
+
+
 class JobRecords:
     def __init__(self, connections: Connections, leases: Leases) -> None:
         self._redis = connections.records
-        self._rq = connections.rq
         self._leases = leases
+        self._standing = connections.records.register_script(STANDING)
 
     def get(self, job_id: str) -> Job:
         """Raises UnknownJob."""
@@ -105,6 +115,14 @@ class JobRecords:
             pipe.zrevrange(project_jobs_key(project_id), 0, 0)
             active, waiting, paused, last = pipe.execute()
         return self._first([active, waiting, paused, *last])
+
+    def standing(self, project_ids: Sequence[str]) -> Standings:
+        """Of each project what every answer tells, in one exchange: its current job is not read, nor why it waits."""
+        told = self._standing(keys=(), args=project_ids) if project_ids else []
+        return [
+            Standing(JobStatus(status) if status else None, int(dirty))
+            for status, dirty in zip(told[::2], told[1::2], strict=True)
+        ]
 
     def list(
         self,

@@ -185,9 +185,9 @@ class PushedFiles:
         found = self._look_at(_name(path), path)
         return PushedStamp(found.size, found.mtime_ns) if isinstance(found, FoundFile) else None
 
-    def holds(self, path: str) -> bool:
-        """Whether there is a pushed file of this path, damaged or not."""
-        return (self._folder / _name(path)).exists()
+    def made(self) -> bool:
+        """Whether anything was ever put."""
+        return self._folder.is_dir()
 
     def recall(self, paths: Iterable[str]) -> None:
         """Tells paths that were pushed before, so that a damaged file is known by its own."""

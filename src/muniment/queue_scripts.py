@@ -259,3 +259,25 @@ for index, id in ipairs(redis.call('ZRANGE', STOPPING, 0, -1)) do
 end
 return overdue
 """)
+
+# ARGV projects    Two values for each: the status of the job to show for it, or '', and how many paths are dirty.
+STANDING = _script("""
+local told = {}
+for _, project in ipairs(ARGV) do
+  local status
+  local shown = {
+    redis.call('GET', active(project)),
+    redis.call('LINDEX', waiting(project), 0),
+    redis.call('LINDEX', paused(project), -1),
+    redis.call('ZREVRANGE', history(project), 0, 0)[1],
+  }
+  for _, id in ipairs(shown) do
+    status = id and redis.call('HGET', record(id), 'status')
+    if status and MOVES[status] then break end
+    status = nil
+  end
+  told[#told + 1] = status or ''
+  told[#told + 1] = redis.call('ZCARD', dirty(project))
+end
+return told
+""")

@@ -1,12 +1,11 @@
 """How complete and how fresh an index is: one source for status, for the header of every answer, and for waiting."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
 
 from pydantic import BaseModel
 
@@ -14,10 +13,12 @@ from muniment.datafolder import DataFolder
 from muniment.dirty import DirtyPaths
 from muniment.errors import ManifestDamaged
 from muniment.job_records import JobRecords, is_over
-from muniment.jobs import Job, JobStatus
+from muniment.jobs import TERMINAL, Job, JobStatus
 from muniment.manifest import Counters, IndexMeta, ManifestReader
 from muniment.project import Project
 from muniment.sqlite import is_damage
+
+IndexCounts = tuple[Counters, IndexMeta]
 
 
 class IndexState(StrEnum):
@@ -84,7 +85,7 @@ class WaitMark:
 class _Snapshot:
     counters: Counters
     meta: IndexMeta
-    job: Job | None
+    job: JobStatus | None  # the current one's
     dirty: int
     changed_at: datetime  # of the project's own folders and patterns
 
@@ -101,11 +102,23 @@ class _Snapshot:
 
     @property
     def state(self) -> IndexState:
-        if self.job is not None and not is_over(self.job):
-            return IndexState.PAUSED if self.job.status == JobStatus.PAUSED else IndexState.INDEXING
-        if self.job is not None and self.job.status == JobStatus.FAILED:
+        if self.job is not None and self.job not in TERMINAL:
+            return IndexState.PAUSED if self.job == JobStatus.PAUSED else IndexState.INDEXING
+        if self.job == JobStatus.FAILED:
             return IndexState.FAILED
         return IndexState.EMPTY if self.meta.scanned_at is None else IndexState.IDLE
+
+    @property
+    def header(self) -> IndexHeader:
+        return IndexHeader(
+            state=self.state,
+            lexical_percent=self.percent(self.counters.files_lexical),
+            vector_percent=self.percent(self.counters.files_vector),
+            as_of=self.meta.scanned_at,
+            commit=self.meta.commit,
+            pending_changes=self.dirty,
+            warnings=self.warnings,
+        )
 
     def percent(self, done: int) -> float:
         if self.meta.settings_of is None:  # no plan was ever made: of how many files, nobody knows
@@ -121,27 +134,36 @@ class _Snapshot:
 
 
 class StatusReader:
-    """Safe for threads; each call opens what it needs and keeps nothing."""
+    """Safe for threads."""
 
     def __init__(
-        self, folder: DataFolder, jobs: JobRecords, dirty: DirtyPaths, count_memories: Callable[[str], int]
+        self,
+        folder: DataFolder,
+        jobs: JobRecords,
+        dirty: DirtyPaths,
+        count_memories: Callable[[str], int],
+        read_open: Callable[[str], IndexCounts | None] = lambda _project_id: None,
     ) -> None:
+        """``read_open``: what a project's manifest says, where it is open already."""
         self._folder = folder
         self._jobs = jobs
         self._dirty = dirty
         self._count_memories = count_memories
+        self._read_open = read_open
 
-    def _snapshot(self, project: Project) -> _Snapshot:
-        # the job first: a pass that ends in between then shows old progress with new counters, never the reverse
-        job = self._jobs.current(project.id)
-        dirty = self._dirty.count(project.id)
-        counters, meta = self._of_index(self._folder.project(project.id).manifest)
+    def _snapshot(self, project: Project, job: JobStatus | None, dirty: int) -> _Snapshot:
+        """The job is read first: a pass that ends in between then shows old progress with new counters, never the
+        reverse."""
+        counters, meta = self._of_index(project)
         return _Snapshot(counters, meta, job, dirty, project.updated_at)
 
-    @staticmethod
-    def _of_index(path: Path) -> tuple[Counters, IndexMeta]:
+    def _of_index(self, project: Project) -> IndexCounts:
         """A damaged manifest is a warning: one project must not take the list of all projects with it."""
+        path = self._folder.project(project.id).manifest
         try:
+            known = self._read_open(project.id)
+            if known is not None:
+                return known
             reader = ManifestReader.open(path)
             if reader is None:
                 return Counters(), IndexMeta()
@@ -153,19 +175,19 @@ class StatusReader:
             return Counters(), IndexMeta(warnings=[str(ManifestDamaged(str(path), str(error)))])
 
     def header(self, project: Project) -> IndexHeader:
-        seen = self._snapshot(project)
-        return IndexHeader(
-            state=seen.state,
-            lexical_percent=seen.percent(seen.counters.files_lexical),
-            vector_percent=seen.percent(seen.counters.files_vector),
-            as_of=seen.meta.scanned_at,
-            commit=seen.meta.commit,
-            pending_changes=seen.dirty,
-            warnings=seen.warnings,
-        )
+        return self.headers([project])[0]
+
+    def headers(self, projects: Sequence[Project]) -> list[IndexHeader]:
+        """One for each, by a single exchange with Redis."""
+        standing = self._jobs.standing([project.id for project in projects])
+        return [
+            self._snapshot(project, now.status, now.dirty).header
+            for project, now in zip(projects, standing, strict=True)
+        ]
 
     def project_status(self, project: Project) -> ProjectStatus:
-        seen = self._snapshot(project)
+        job = self._jobs.current(project.id)
+        seen = self._snapshot(project, job.status if job is not None else None, self._dirty.count(project.id))
         counters, meta = seen.counters, seen.meta
         # a file that cannot be read is told as a failure and stays missing, but there is nothing to wait for
         reached = counters.files_lexical + counters.files_failed == counters.files_total
@@ -195,7 +217,7 @@ class StatusReader:
             watch=project.watch,
             memories=self._count_memories(project.id),
             warnings=seen.warnings,
-            job=seen.job,
+            job=job,
         )
 
     def mark(self, project: Project) -> WaitMark:

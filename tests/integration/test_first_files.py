@@ -7,6 +7,7 @@ from index_bench import Interfere
 from pass_process import KillAt
 
 from muniment.indexing import Limits, Step, passing
+from muniment.job_records import Standing
 from muniment.jobs import JobKind, Phase
 from muniment.scanning import Scanner
 from muniment.status import StatusReader
@@ -27,8 +28,8 @@ def wide(bench):
 
 
 class NoJobs:
-    def current(self, _project_id):
-        return None
+    def standing(self, project_ids):
+        return [Standing(None, 0) for _ in project_ids]
 
 
 def told(bench):

@@ -1,6 +1,6 @@
 """A project on disk and its index, written as a pass would, with vectors that are compared exactly."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -25,11 +25,13 @@ EMBEDDER = HashedWordsEmbedder()
 
 
 class ExactVectors:
-    """A vector store in memory. ``away`` makes every query fail as a store that does not answer."""
+    """A vector store in memory. ``away`` makes every query fail as a store that does not answer; ``meanwhile`` happens
+    once, before the caller hears of what was nearest."""
 
     def __init__(self) -> None:
         self.collections: dict[str, dict[int, tuple[bytes, NDArray[np.float32]]]] = {}
         self.away = False
+        self.meanwhile: Callable[[], None] | None = None
         self.queries: list[Sequence[int] | None] = []
 
     @property
@@ -51,8 +53,14 @@ class ExactVectors:
         ]
         return sorted(hits, key=lambda hit: hit.distance)[:limit]
 
-    def nearest(self, name: str, vector: NDArray[np.float32], limit: int) -> dict[int, float]:
-        return {hit.slot: hit.distance for hit in self.query(name, vector, limit)}
+    def nearest(
+        self, name: str, vector: NDArray[np.float32], limit: int, among: Sequence[int] | None = None
+    ) -> dict[int, float]:
+        hits = self.query(name, vector, limit, among)
+        if self.meanwhile is not None:
+            action, self.meanwhile = self.meanwhile, None
+            action()
+        return {hit.slot: hit.distance for hit in hits}
 
     def hashes(self, name: str, slots: Sequence[int]) -> dict[int, bytes]:
         return {slot: text_hash for slot, (text_hash, _) in self.vectors(name, slots).items()}

@@ -107,14 +107,28 @@ def test_what_is_to_be_done_tells_less_than_what_it_is_done_to(writer: LexicalWr
     assert paths(folder, "remove") == ["a.py", "tasks.py"]
 
 
-def test_a_hit_carries_lines_symbol_language_and_kind(writer: LexicalWriter, folder: Path) -> None:
-    write(writer, LexicalChunk(7, "pkg/ünï/a b.py", "def load(): ...", 3, 9, "load", ("load",), "python", "test"))
+def test_a_hit_leads_to_its_chunk_with_lines_symbol_language_and_kind(writer: LexicalWriter, folder: Path) -> None:
+    path = "tests/ünï/a b.py"
+    write(writer, LexicalChunk(7, path, "def load(): ...", 3, 9, "load", ("load",), "python", "test"))
     reader = LexicalReader.open(folder)
     assert reader is not None
     [hit] = reader.search("load", 5)
-    assert (hit.chunk_id, hit.path, hit.start_line, hit.end_line) == (7, "pkg/ünï/a b.py", 3, 9)
-    assert (hit.symbol, hit.language, hit.kind) == ("load", "python", "test")
+    assert (hit.chunk_id, hit.path, hit.kind) == (7, path, "test")
     assert hit.score > 0
+    chunk = reader.chunks([hit.chunk_id])[hit.chunk_id]
+    assert (chunk.path, chunk.start_line, chunk.end_line) == (path, 3, 9)
+    assert (chunk.symbol, chunk.language, chunk.kind) == ("load", "python", "test")
+
+
+def test_more_paths_than_are_remembered_are_read_again(
+    writer: LexicalWriter, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muniment.lexical.reader.PATHS_KNOWN", 3)
+    write(writer, *(chunk(number, f"file{number}", f"lease word{number}") for number in range(8)))
+    reader = LexicalReader.open(folder)
+    assert reader is not None
+    for _ in range(2):
+        assert {hit.path for hit in reader.search("lease", 10)} == {f"file{number}" for number in range(8)}
 
 
 def test_an_open_reader_sees_the_next_commit(writer: LexicalWriter, folder: Path) -> None:

@@ -309,9 +309,18 @@ def test_a_reader_finds_nothing_before_the_first_writer(path):
 
 def test_a_reader_in_another_connection_sees_what_was_committed(manifest, path):
     reader = ManifestReader.open(path)
+    assert (reader.counters().chunks, reader.meta().collection) == (0, None)
     put(manifest, "a.py", "one")
-    slot = manifest.vectors.pending(1)[0].slot
-    (chunk,) = reader.slot_chunks([slot])
+    assert reader.counters().chunks == 1
+    pending = manifest.vectors.pending(1)
+    assert reader.slot_chunks([pending[0].slot]) == []  # it has no vector yet
+    before = reader.commits()
+    assert reader.commits() == before
+    manifest.vectors.mark_embedded(pending)
+    manifest.set_meta(collection="demo-model")
+    assert reader.commits() != before
+    assert reader.meta().collection == "demo-model"
+    (chunk,) = reader.slot_chunks([pending[0].slot])
     assert (chunk.path, chunk.start_line, chunk.text_hash) == ("a.py", 1, b"one".ljust(16))
     assert reader.files(["a.py", "b.py"]).keys() == {"a.py"}
     reader.close()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from muniment.languages import Kind
+from muniment.languages import Kind, kind_of
 from muniment.ranking import (
     PLAIN,
     RULES,
@@ -17,6 +17,7 @@ from muniment.ranking import (
     decayed,
     demotion,
     lifted,
+    likeness,
     ordered,
     rank,
     shares,
@@ -103,6 +104,17 @@ def test_vendored_files_lose_unless_asked_for() -> None:
 def test_a_stub_stands_behind_what_it_declares() -> None:
     assert demotion("op.pyi", Kind.CODE, SOME) == WEIGHTS.stub < 1
     assert demotion("op.pyi", Kind.CODE, Subject.of("stubs of op")) == 1.0
+
+
+def test_beside_a_place_its_own_sort_and_code_keep_all_and_the_rest_something() -> None:
+    assert likeness("a.py", "b.py") == likeness("a.py", "test_a.py") == 1.0
+    assert likeness("tests/test_b.py", "tests/test_a.py") == 1.0
+    for path in ("tests/test_a.py", "docs/a.md", "a.yaml", "a.pyi", "vendor/x/a.go"):
+        kept = likeness(path, "b.py")
+        assert demotion(path, kind_of(path), SOME) < kept < 1
+        assert likeness(path, path) == 1.0
+    assert likeness("docs/a.md", "tests/test_a.py") == likeness("docs/a.md", "b.py")
+    assert likeness("vendor/x/b.go", "vendor/x/a.go") == 1.0
     assert first([code("op.pyi", 1, 5.0), code("op.py", 2, 4.0)], "alter a column") == "op.py"
 
 

@@ -99,11 +99,34 @@ def test_a_project_that_was_removed_and_made_again_shows_only_the_new_index(sear
     assert found(search, tree, "lease") == ["new.py"]
 
 
-def test_a_vector_of_a_text_that_left_its_slot_is_dropped(search: Search, tree: Tree) -> None:
-    tree.index({"a.py": "alpha", "b.py": "beta"})
-    [slot] = [slot for slot, (found_hash, _) in tree.vectors.rows.items() if found_hash == text_hash("alpha")]
-    tree.vectors.rows[slot] = (text_hash("gone"), EMBEDDER.embed(["gamma"])[0])
-    assert "a.py" not in found(search, tree, "gamma")
+def slot_of(tree: Tree, text: str) -> int:
+    return next(slot for slot, (found_hash, _) in tree.vectors.rows.items() if found_hash == text_hash(text))
+
+
+def freed_slot(tree: Tree, text: str) -> int:
+    tree.index({"a.py": text, "b.py": f"{text} beta"})
+    tree.index({"a.py": "another"})
+    return slot_of(tree, text)
+
+
+def test_a_text_that_took_over_a_slot_is_not_found_by_the_vector_that_still_lies_there(
+    search: Search, tree: Tree
+) -> None:
+    slot = freed_slot(tree, "alpha")
+    tree.index({"a.py": "gamma"}, vectors=False)
+    assert "a.py" not in found(search, tree, "alpha")
+    tree.index({})
+    assert slot_of(tree, "gamma") == slot  # else nothing was shown
+
+
+def test_a_text_that_takes_over_a_slot_while_its_vector_is_asked_for_is_not_found_by_the_old_one(
+    search: Search, tree: Tree
+) -> None:
+    slot = freed_slot(tree, "alpha")
+    tree.vectors.meanwhile = lambda: tree.index({"a.py": "gamma"})
+    meanwhile = search.search(tree.project, "alpha").results
+    assert slot_of(tree, "gamma") == slot
+    assert meanwhile == search.search(tree.project, "alpha").results
 
 
 def test_identical_texts_in_two_files_are_both_found_by_meaning(search: Search, tree: Tree) -> None:

@@ -72,7 +72,10 @@ def test_quotes_in_pasted_code_ask_for_nothing() -> None:
 
 def test_a_phrase_may_be_broken_over_lines_and_written_in_other_case() -> None:
     assert holds("The Lease\n    was lost: sorry", ("lease was LOST",))
+    assert holds("f(a.b)\u00a0* [c]", ("F(A.B) * [C]",))
     assert not holds("the lease is lost", ("lease was lost",))
+    assert not holds("leasewas lost", ("lease was lost",))
+    assert not holds("axb", ("a.b",))
     assert not holds("the lease was lost", ("lease was lost", "sorry"))
 
 

@@ -69,6 +69,43 @@ def test_without_line_or_symbol_the_whole_file_is_meant(search: Search, tree: Tr
     assert paths(outcome)[0] == "src/refund.py"
 
 
+LIKE = {
+    path: f"gateway retry card amount {word} {word}"
+    for path, word in {
+        "docs/pay.md": "one",
+        "docs/refund.md": "two",
+        "tests/test_pay.py": "three",
+        "tests/test_refund.py": "four",
+        "src/pay.py": "five",
+        "src/refund.py": "six",
+    }.items()
+}
+
+
+@pytest.mark.parametrize(
+    ("place", "first"),
+    [
+        ("src/pay.py", ["code"]),
+        ("tests/test_pay.py", ["code", "code", "test"]),
+        ("docs/pay.md", ["code", "code", "doc"]),
+    ],
+)
+def test_of_what_is_equally_like_a_place_code_and_the_same_kind_come_first(
+    search: Search, tree: Tree, place: str, first: list[str]
+) -> None:
+    tree.index(LIKE)
+    kinds = [hit.kind for hit in search.related(tree.project, place, line=1).results]
+    assert sorted(kinds[: len(first)]) == first
+    assert len(kinds) == 5
+
+
+def test_the_test_that_is_most_like_code_comes_before_code_that_is_hardly_like_it(search: Search, tree: Tree) -> None:
+    tree.index({**LIKE, "src/far.py": "card of another colour"})
+    kinds = [(hit.path, hit.kind) for hit in search.related(tree.project, "src/pay.py", line=1).results]
+    assert kinds[0] == ("src/refund.py", "code")
+    assert kinds[-1] == ("src/far.py", "code")
+
+
 def test_never_more_than_the_limit(search: Search, tree: Tree) -> None:
     tree.index(FILES)
     assert len(search.related(tree.project, "src/pay.py", line=2, limit=1).results) == 1

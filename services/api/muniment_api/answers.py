@@ -34,9 +34,9 @@ class Projects(BaseModel):
 
 def projects(services: Services) -> Projects:
     """Every project with the state of its index, by name."""
-    return Projects(
-        items=[ProjectItem(**dict(one), index=services.status.header(one)) for one in services.projects.all()]
-    )
+    known = services.projects.all()
+    headers = services.status.headers(known)
+    return Projects(items=[ProjectItem(**dict(one), index=index) for one, index in zip(known, headers, strict=True)])
 
 
 def cancel_job(services: Services, job_id: str, *, confirm: bool) -> Job:

@@ -62,7 +62,7 @@ def search(services: Services, project: Project, asked: SearchRequest) -> Search
     began = time.perf_counter()
     every = chosen(services, project, asked.projects)
     # the headers first: a batch committed in between makes the answer better than it claims, never worse
-    index, *others = (services.status.header(one) for one in every)
+    index, *others = services.status.headers(every)
     outcome = _found(services, every, asked)
     results, left_out = _fitted(outcome.results, asked.query, asked.max_tokens, _head_length(every, outcome))
     return SearchAnswer(

@@ -47,6 +47,17 @@ class DatabaseBusy(MunimentError):
         super().__init__(path=path, seconds=seconds)
 
 
+class ManifestUnreadable(MunimentError):
+    code = "manifest_unreadable"
+    http_status = 503
+    retryable = True
+    message = "The manifest {path} cannot be opened: {detail}."
+    remedy = "Nothing is lost; check that the server may read the data folder, and how many files it has open."
+
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(path=path, detail=detail)
+
+
 class ChromaUnavailable(MunimentError):
     code = "chroma_unavailable"
     http_status = 503

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from tantivy import DocAddress, Document, Occur, Query, Searcher
+from tantivy import DocAddress, Occur, Query, Searcher
 
 from muniment.identifiers import TASK_WORDS, question_tokens, tokens
+from muniment.languages import kind_of
 from muniment.lexical.chunk import LexicalChunk, stem, stems
 from muniment.lexical.folder import all_ids, chunks_by_id, open_folder, typed_errors
 from muniment.lexical.lookups import (
@@ -23,6 +24,7 @@ from muniment.lexical.lookups import (
 from muniment.ranking import WEIGHTS, Subject, Weights, decayed, ordered
 
 MAX_QUESTION_TERMS: Final = 64
+PATHS_KNOWN: Final = 10_000
 CHUNKS_PER_FILE_WANTED: Final = 6  # chunks looked at for each file wanted: a file is judged by several of its chunks
 
 
@@ -32,10 +34,6 @@ class LexicalHit:
 
     chunk_id: int
     path: str
-    start_line: int
-    end_line: int
-    symbol: str | None
-    language: str | None
     kind: str
     score: float
 
@@ -51,6 +49,7 @@ class LexicalReader:
         with typed_errors(folder):
             self._index = open_folder(folder)
         self._schema = self._index.schema
+        self._paths: dict[int, str] = {}  # by the key of the file, which never stands for another one
 
     @classmethod
     def open(cls, folder: Path) -> Self | None:
@@ -118,7 +117,23 @@ class LexicalReader:
             best: dict[int, DocAddress] = {}
             for key, _, address in found:
                 best.setdefault(key, address)
-            return [_hit(searcher.doc(best[key]), scores[key]) for key in ordered(scores)[:limit]]
+            keys = ordered(scores)[:limit]
+            ids = searcher.fast_field_values("id", [best[key] for key in keys])
+            paths = [self._path(searcher, key, best[key]) for key in keys]
+            return [
+                LexicalHit(int(chunk_id or 0), path, kind_of(path), scores[key])
+                for key, chunk_id, path in zip(keys, ids, paths, strict=True)
+            ]
+
+    def _path(self, searcher: Searcher, key: int, address: DocAddress) -> str:
+        """Reading what is stored of sixty chunks takes as long as finding them."""
+        path = self._paths.get(key)
+        if path is None:
+            path = searcher.doc(address).get_first("path") or ""
+            if len(self._paths) >= PATHS_KNOWN:
+                self._paths.clear()
+            self._paths[key] = path
+        return path
 
     def _question(self, question: str) -> Query | None:
         weights = self._weights
@@ -195,16 +210,3 @@ class LexicalReader:
         with typed_errors(self.folder):
             searcher = self._searcher()
             return {term: searcher.doc_freq("body", term) for term in dict.fromkeys(stems(question_tokens(question)))}
-
-
-def _hit(document: Document, score: float) -> LexicalHit:
-    return LexicalHit(
-        chunk_id=document.get_first("id") or 0,
-        path=document.get_first("path") or "",
-        start_line=document.get_first("start_line") or 0,
-        end_line=document.get_first("end_line") or 0,
-        symbol=document.get_first("symbol"),
-        language=document.get_first("language"),
-        kind=document.get_first("kind") or "code",
-        score=score,
-    )

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from pydantic import BaseModel, field_validator
 
@@ -21,7 +21,7 @@ from muniment.sqlite import connect, select_in
 STAMP_COLUMNS = "path, size, mtime_ns, hash, target, skipped, error, by_lines, masked, pushed"
 
 
-class Counters(BaseModel):
+class Counters(BaseModel, frozen=True):
     """How far the index is. ``files_total`` counts the files that belong into it, as far as a scan has told."""
 
     files_total: int = 0
@@ -32,7 +32,7 @@ class Counters(BaseModel):
     extra: int = 0
 
 
-class IndexMeta(BaseModel):
+class IndexMeta(BaseModel, frozen=True):
     generation: int = 0
     settings_of: datetime | None = None  # when the project that the last plan was made for was changed last
     clean: bool = True  # the last writer ended in order; False while one writes
@@ -56,8 +56,7 @@ class IndexMeta(BaseModel):
         return json.loads(value) if isinstance(value, str) else value
 
 
-@dataclass(frozen=True, slots=True)
-class SlotChunk:
+class SlotChunk(NamedTuple):
     slot: int
     text_hash: bytes
     chunk_id: int
@@ -84,6 +83,7 @@ class ManifestReader:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._lock = threading.Lock()
+        self._state: tuple[int, Counters, IndexMeta] | None = None
 
     @classmethod
     def open(cls, path: Path) -> Self | None:
@@ -112,19 +112,36 @@ class ManifestReader:
         with self._lock:
             return list(select_in(self._connection, sql, values))
 
+    def commits(self) -> int:
+        """Another number after every commit of any other connection."""
+        with self._lock:
+            return self._commits()
+
+    def _commits(self) -> int:
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
     def counters(self) -> Counters:
-        rows = self._rows("SELECT * FROM counters")
-        return Counters.model_validate(dict(rows[0])) if rows else Counters()
+        return self._current()[0]
 
     def meta(self) -> IndexMeta:
-        values: dict[str, Any] = {row["key"]: row["value"] for row in self._rows("SELECT key, value FROM meta")}
-        return IndexMeta.model_validate(values)
+        return self._current()[1]
+
+    def _current(self) -> tuple[Counters, IndexMeta]:
+        """Read once per commit: every answer tells them."""
+        with self._lock:
+            # one of this connection's own does not change the number
+            alone = self._connection.total_changes == 0
+            before = self._commits()
+            if self._state is None or self._state[0] != before or not alone:
+                self._state = (before, *_read_state(self._connection))
+            return self._state[1:]
 
     def slot_chunks(self, slots: Sequence[int]) -> list[SlotChunk]:
-        """Every chunk whose text lies in one of the slots."""
+        """Every chunk whose text lies in one of the slots and whose vector is in the active collection."""
         sql = """SELECT s.id, s.text_hash, c.id, f.path, c.start_line, c.end_line, c.symbol FROM slots s
-                 JOIN chunks c ON c.slot = s.id JOIN files f ON f.id = c.file_id WHERE s.id IN ({})"""
-        return [SlotChunk(*row) for row in self._rows_in(sql, slots)]
+                 JOIN chunks c ON c.slot = s.id JOIN files f ON f.id = c.file_id
+                 WHERE s.embedded = 1 AND s.id IN ({})"""
+        return [SlotChunk._make(row) for row in self._rows_in(sql, slots)]
 
     def slots_of(self, chunk_ids: Iterable[int]) -> list[int]:
         """The slot of each of these chunks, in no order; unknown ones are left out."""
@@ -139,7 +156,7 @@ class ManifestReader:
         """The chunks of a file in its order; none of a file that is unknown or holds nothing."""
         sql = """SELECT s.id, s.text_hash, c.id, f.path, c.start_line, c.end_line, c.symbol FROM files f
                  JOIN chunks c ON c.file_id = f.id JOIN slots s ON s.id = c.slot WHERE f.path = ? ORDER BY c.id"""
-        return [SlotChunk(*row) for row in self._rows(sql, (path,))]
+        return [SlotChunk._make(row) for row in self._rows(sql, (path,))]
 
     def with_chunks(self, paths: Iterable[str]) -> set[str]:
         """Those of the paths whose text is indexed."""
@@ -183,6 +200,12 @@ class ManifestReader:
     def listed(self, listing: Listing) -> FilePage:
         """One page of the files, in the order of their paths."""
         return listing.page(self._rows(*listing.query()))
+
+
+def _read_state(connection: sqlite3.Connection) -> tuple[Counters, IndexMeta]:
+    row = connection.execute("SELECT * FROM counters").fetchone()
+    meta: dict[str, Any] = {row["key"]: row["value"] for row in connection.execute("SELECT key, value FROM meta")}
+    return Counters.model_validate(dict(row)) if row else Counters(), IndexMeta.model_validate(meta)
 
 
 def stamp(row: sqlite3.Row) -> FileStamp:

@@ -5,7 +5,7 @@ relative score: fusion by rank alone forgets by how much the first is better, an
 What a rule is worth stands in ``weights``, and there alone.
 """
 
-from muniment.ranking.demotion import demotion
+from muniment.ranking.demotion import demotion, likeness
 from muniment.ranking.fusion import Candidate, decayed, lifted, ordered, rank, shares
 from muniment.ranking.subject import QuestionType, Subject
 from muniment.ranking.weights import PLAIN, RULES, WEIGHTS, Rule, Weights, without
@@ -22,6 +22,7 @@ __all__ = [
     "decayed",
     "demotion",
     "lifted",
+    "likeness",
     "ordered",
     "rank",
     "shares",

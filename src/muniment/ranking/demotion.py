@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from muniment.languages import is_stub, is_vendored
+from muniment.languages import is_stub, is_vendored, kind_of
 from muniment.ranking.subject import Subject
 from muniment.ranking.weights import WEIGHTS, Weights
 
@@ -24,3 +24,14 @@ def demotion(path: str, kind: str, subject: Subject, weights: Weights = WEIGHTS)
     if is_stub(path) and ASKS_FOR_STUBS.isdisjoint(subject.tokens):
         factor *= weights.stub
     return factor
+
+
+def likeness(path: str, place: str, weights: Weights = WEIGHTS) -> float:
+    """The factor for a file that is like a place in another, 1 for code and for whatever the place itself is."""
+    kind = kind_of(path)
+    factor = weights.of_kind(kind) if kind != kind_of(place) else 1.0
+    if is_vendored(path) and not is_vendored(place):
+        factor *= weights.vendored
+    if is_stub(path) and not is_stub(place):
+        factor *= weights.stub
+    return float(factor**weights.alike)

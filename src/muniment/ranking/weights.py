@@ -36,6 +36,9 @@ class Weights:
     asked: float = 0.4  # kept at least by a kind that the question has a word for
     unwanted: float = 0.5  # kept by every other kind when the question plainly asks for one, which keeps all
     mention: float = 0.5  # added for a file that the question names
+    # on the score of a file that is like a place in another: the power to which the kind's share is raised. A test that
+    # is like the code is oftenest the test of it: behind the code that is as like, not behind all code.
+    alike: float = 0.25
 
     def of_kind(self, kind: str) -> float:
         """What a file of this kind keeps of its score."""

@@ -6,13 +6,14 @@ A part that is away makes the answer poorer and is named in it; it never makes i
 from muniment.search.asking import MAX_CONTEXT
 from muniment.search.candidates import FILES_RANKED
 from muniment.search.filters import Filters
-from muniment.search.fitting import LEAST_TOKENS, MOST_TOKENS, fit
+from muniment.search.fitting import CHARACTERS_A_TOKEN, LEAST_TOKENS, MOST_TOKENS, fit, shorter
 from muniment.search.meaning import SLOTS_ASKED, VECTOR_QUERIES
 from muniment.search.model import MAX_LIMIT, FilePlace, Place, RelatedOutcome, SearchHit, SearchOutcome
 from muniment.search.questions import MAX_QUESTION
 from muniment.search.searcher import Search
 
 __all__ = [
+    "CHARACTERS_A_TOKEN",
     "FILES_RANKED",
     "LEAST_TOKENS",
     "MAX_CONTEXT",
@@ -29,4 +30,5 @@ __all__ = [
     "SearchHit",
     "SearchOutcome",
     "fit",
+    "shorter",
 ]

@@ -1,5 +1,6 @@
 """Which files answer a question, best first: by words, by meaning, by a phrase they must hold, by being named."""
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -10,10 +11,9 @@ from muniment.ranking import Candidate, Subject, lifted, rank
 from muniment.search.asking import Asked
 from muniment.search.meaning import Near
 from muniment.search.named import chunk_at, files_named
-from muniment.search.questions import holds
+from muniment.search.phrases import with_phrases
 
 FILES_RANKED: Final = 60  # at least so many files of each list are fused: demotion must be able to move files up
-PHRASED_CHUNKS: Final = 200  # that hold a phrase's words are looked at for the phrase itself
 NO_WORDS: Final = "The question holds no word, and signs alone are not indexed."
 
 
@@ -26,21 +26,22 @@ class Ranked:
 
 
 def ranked(
-    lexical: LexicalReader, manifest: ManifestReader | None, asked: Asked, near: Callable[[], Near | None]
+    lexical: LexicalReader,
+    manifest: ManifestReader | None,
+    asked: Asked,
+    near: Callable[[], Near | None],
+    clock: Callable[[], float] = time.monotonic,
 ) -> Ranked:
     """``near`` waits for the vectors: asked when the words are there; None where they have no part."""
     if not asked.tokens:
         return Ranked([], [NO_WORDS])
-    notes = []
-    phrased = _with_phrases(lexical, asked) if asked.question.phrases else {}
+    phrased: dict[str, Candidate] = {}
+    notes: list[str] = []
+    if asked.question.phrases:
+        holding = with_phrases(lexical, asked, clock)
+        phrased, notes = holding.files, holding.notes(asked.question.phrases)
     only_phrases = bool(phrased) and asked.question.is_phrases
-    if only_phrases:
-        words = list(phrased.values())
-    else:
-        words = lifted(_by_words(lexical, asked), phrased)
-        if asked.question.phrases and not phrased:
-            quoted = " and ".join(f"“{phrase}”" for phrase in asked.question.phrases)
-            notes.append(f"Nothing indexed holds {quoted} as it stands: answered without the quotes.")
+    words = list(phrased.values()) if only_phrases else lifted(_by_words(lexical, asked), phrased)
     around = near()
     meaning = around.candidates if around is not None else None
     if only_phrases and meaning is not None:
@@ -67,19 +68,6 @@ def _by_words(lexical: LexicalReader, asked: Asked) -> list[Candidate]:
         kind=filters.kind,
     )
     return [Candidate(hit.path, hit.chunk_id, hit.kind, hit.score) for hit in found]
-
-
-def _with_phrases(lexical: LexicalReader, asked: Asked) -> dict[str, Candidate]:
-    """The best chunk of each file that holds every phrase, by path, best first."""
-    phrases, filters = asked.question.phrases, asked.filters
-    found = lexical.with_all_words(
-        " ".join(phrases), asked.words, PHRASED_CHUNKS, filters.globs, filters.language, filters.kind
-    )
-    best: dict[str, Candidate] = {}
-    for chunk, score in found:
-        if chunk.path not in best and holds(chunk.text, phrases):
-            best[chunk.path] = Candidate(chunk.path, chunk.chunk_id, chunk.kind, score)
-    return best
 
 
 def _named_first(

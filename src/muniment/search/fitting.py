@@ -12,6 +12,7 @@ MOST_TOKENS: Final = 100_000
 HEADING_LENGTH: Final = 120  # characters of a shown hit besides its path, symbols and text
 SHORTEST_TEXT: Final = 320  # characters: less of a hit tells nothing
 LEAST_ROOM: Final = 600  # characters: whatever else there is to say, one hit must show something
+LEAST_TEXT: Final = 80  # characters: a hit that is cut to less is better left out
 NAMED_LENGTH: Final = 400  # characters kept for the names of what is left out
 
 
@@ -32,6 +33,17 @@ def fit(
     shares = _shares([len(hit.text) for hit in kept], room - sum(_length(hit) - len(hit.text) for hit in kept))
     shown = [_cut(hit, words, share) for hit, share in zip(kept, shares, strict=True)]
     return shown, [_place(hit) for hit in hits[len(kept) :]]
+
+
+def shorter(hits: Sequence[SearchHit], words: Collection[str], excess: int) -> tuple[list[SearchHit], FilePlace | None]:
+    """Of hits that show ``excess`` characters too many the last one cut by as much, or left out: then its place."""
+    *rest, last = hits
+    room = len(last.text) - excess
+    if room >= LEAST_TEXT:
+        cut = _cut(last, words, room)
+        if len(cut.text) < len(last.text):
+            return [*rest, cut], None
+    return rest, _place(last)
 
 
 def _length(hit: SearchHit) -> int:
@@ -66,7 +78,7 @@ def _cut(hit: SearchHit, words: Collection[str], room: int) -> SearchHit:
     if len(hit.text) <= room:
         return hit
     shown = narrowed(Passage(hit.text, hit.start_line, hit.end_line), words, room)
-    lines = hit.end_line - hit.start_line - (shown.end_line - shown.start_line)
+    lines = hit.cut_lines + hit.end_line - hit.start_line - (shown.end_line - shown.start_line)
     change = {"text": shown.text, "start_line": shown.start_line, "end_line": shown.end_line, "cut_lines": lines}
     return hit.model_copy(update=change)
 

@@ -10,7 +10,7 @@ from typing import Final
 from muniment.manifest import ManifestReader
 from muniment.project import Project, absolute_path, root_labels
 from muniment.pushed import PushedFiles
-from muniment.scanning import modified_ns
+from muniment.scanning import FoundFile, modified_ns
 from muniment.scanning.tally import RootSeen, away
 
 NO_SUCH_FILE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG})
@@ -28,7 +28,7 @@ class FreshnessCheck:
     def __init__(self, manifest: ManifestReader | None, project: Project, pushed: PushedFiles) -> None:
         self._manifest = manifest
         self._project = project
-        self._pushed = pushed
+        self._pushed = pushed if pushed.made() else None
         self._roots: dict[Path, bool] = {}
 
     def of(self, paths: Sequence[str]) -> dict[str, Freshness]:
@@ -46,10 +46,10 @@ class FreshnessCheck:
 
     def _stamp(self, path: str) -> tuple[int, int] | Freshness:
         """Size and time of what the path stands for now: a pushed file hides the one on the disk."""
-        put = self._pushed.find(path)
-        if put is not None:
-            return put.size, put.sequence
-        if self._pushed.holds(path):  # damaged: what is indexed of it goes on answering
+        put = self._pushed.look_at(path) if self._pushed is not None else None
+        if isinstance(put, FoundFile):
+            return put.size, put.mtime_ns
+        if put is not None:  # damaged: what is indexed of it goes on answering
             return Freshness.STALE
         on_disk = absolute_path(path, self._project.watch_paths)
         if on_disk is None:

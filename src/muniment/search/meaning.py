@@ -1,9 +1,9 @@
 """What lies near a question by meaning: its vector, and the vectors next to it."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from muniment.embedding import Embedder, Vectors
@@ -35,7 +35,19 @@ VECTORS_AWAY: Final = (
     ChromaUnavailable, VectorsMissing, VectorsTooSlow, EmbedderUnavailable, EmbedderRefused, ModelUnavailable, ModelGone
 )  # fmt: skip
 ForModel = Callable[[str, str | None], Embedder | None]
+Matches = Callable[[str], bool]
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """``limit``: how many vectors are asked for, of all or ``among`` these slots; ``patience`` in seconds."""
+
+    collection: str
+    vector: Vectors
+    patience: float
+    limit: int = SLOTS_ASKED
+    among: Sequence[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +90,17 @@ class Meaning:
         vector = self.embedded(self._embedder_of(model, meta), question)
         if not vector.any():
             return _nothing
+        patience = self._patience if hurried and not filters else self._patience * MORE_PATIENCE
         if filters:
             return lambda: Near(
-                model,
-                _confirmed(manifest, self._nearest_passing(index, collection, vector, filters), filters.matcher()),
+                model, self._passing_near(index, manifest, _Asked(collection, vector, patience), filters)
             )
-        patience = self._patience if hurried else self._patience * MORE_PATIENCE
-        pending = self._begun(lambda: self._vectors.query(collection, vector, SLOTS_ASKED), patience)
-        return lambda: Near(model, _confirmed(manifest, pending()))
+        pending = self._near(manifest, _Asked(collection, vector, patience))
+        return lambda: Near(model, pending())
 
     def around(self, manifest: ManifestReader, collection: str, vector: Vectors, patience: float) -> list[Candidate]:
         """The chunks nearest to a vector, best first."""
-        return _confirmed(manifest, self._nearest(collection, vector, SLOTS_ASKED, patience=patience))
+        return self._near(manifest, _Asked(collection, vector, patience))()
 
     def vectors_of(self, collection: str, slots: Sequence[int], patience: float) -> dict[int, tuple[bytes, Vectors]]:
         """Of each slot that has one: of which text, and the vector."""
@@ -116,47 +127,47 @@ class Meaning:
             raise ModelGone(model)
         return other
 
-    def _nearest_passing(self, index: Readers, collection: str, vector: Vectors, filters: Filters) -> list[VectorHit]:
-        if index.lexical is None or index.manifest is None:
+    def _passing_near(
+        self, index: Readers, manifest: ManifestReader, asked: _Asked, filters: Filters
+    ) -> list[Candidate]:
+        if index.lexical is None:
             return []
-        patience = self._patience * MORE_PATIENCE
         passing = self._passing.of(
             index.lexical,
-            index.manifest,
-            collection,
+            manifest,
+            asked.collection,
             filters,
             SLOTS_ASKED,
-            lambda slots: self.vectors_of(collection, slots, patience),
+            lambda slots: self.vectors_of(asked.collection, slots, asked.patience),
+            patience=asked.patience,
         )
+        matches = filters.matcher()
         if passing.asked:
-            return self._sifted(index.manifest, collection, vector, filters, passing.asked)
+            return self._near(manifest, replace(asked, limit=passing.asked), matches)()
         if passing.held is not None:
-            return passing.held.nearest(vector, SLOTS_ASKED) if passing.held.slots else []
-        if not passing.slots:
-            return []
-        return self._nearest(collection, vector, SLOTS_ASKED, passing.slots, patience=patience)
+            hits = passing.held.nearest(asked.vector, SLOTS_ASKED) if passing.held.slots else []
+            return _of_hits(manifest, hits, matches)
+        return self._near(manifest, replace(asked, among=passing.slots), matches)() if passing.slots else []
 
-    def _sifted(
-        self, manifest: ManifestReader, collection: str, vector: Vectors, filters: Filters, limit: int
-    ) -> list[VectorHit]:
-        patience = self._patience * MORE_PATIENCE
-        near = self._in_time(lambda: self._vectors.nearest(collection, vector, limit), patience)
-        slots, passed = list(near), []
-        matches = filters.matcher() or (lambda _path: True)
-        for start in range(0, len(slots), SIFTED_AT_ONCE):
-            part = slots[start : start + SIFTED_AT_ONCE]
-            wanted = {chunk.slot for chunk in manifest.slot_chunks(part) if matches(chunk.path)}
-            passed += [slot for slot in part if slot in wanted]
-            if len(passed) >= SLOTS_ASKED:
-                break
-        hashes = self._in_time(lambda: self._vectors.hashes(collection, passed[:SLOTS_ASKED]), patience)
-        return [VectorHit(slot, hashes[slot], near[slot]) for slot in passed if slot in hashes]
-
-    def _nearest(
-        self, collection: str, vector: Vectors, limit: int, among: Sequence[int] | None = None, *, patience: float
-    ) -> list[VectorHit]:
+    def _near(
+        self, manifest: ManifestReader, asked: _Asked, matches: Matches | None = None
+    ) -> Callable[[], list[Candidate]]:
+        """What waits for the chunks nearest to a vector, best first."""
+        collection, vector, limit, among = asked.collection, asked.vector, asked.limit, asked.among
+        commits = manifest.commits()
         # while a pass upserts, Chroma lets a query wait for all that was written: a second or more at times
-        return self._in_time(lambda: self._vectors.query(collection, vector, limit, among), patience)
+        pending = self._begun(lambda: self._vectors.nearest(collection, vector, limit, among), asked.patience)
+
+        def found() -> list[Candidate]:
+            candidates = _candidates(manifest, pending(), matches)
+            if manifest.commits() == commits:
+                return candidates
+            # Between the two a slot may have come to another text. Whose vector it was, only the hash beside it tells;
+            # to fetch those too takes Chroma half as long again.
+            hits = self._in_time(lambda: self._vectors.query(collection, vector, limit, among), asked.patience)
+            return _of_hits(manifest, hits, matches)
+
+        return found
 
     def _in_time(self, action: Callable[[], T], patience: float) -> T:
         return self._begun(action, patience)()
@@ -179,15 +190,30 @@ def _nothing() -> None:
     return None
 
 
-def _confirmed(
-    manifest: ManifestReader, hits: Sequence[VectorHit], matches: Callable[[str], bool] | None = None
+def _of_hits(manifest: ManifestReader, hits: Sequence[VectorHit], matches: Matches | None) -> list[Candidate]:
+    near, hashes = {hit.slot: hit.distance for hit in hits}, {hit.slot: hit.text_hash for hit in hits}
+    return _candidates(manifest, near, matches, hashes)
+
+
+def _candidates(
+    manifest: ManifestReader,
+    near: Mapping[int, float],
+    matches: Matches | None,
+    hashes: Mapping[int, bytes] | None = None,
 ) -> list[Candidate]:
-    """The chunks of these vectors, nearest first, so far as the manifest knows them and their paths match."""
-    near = {hit.slot: hit for hit in hits}
-    candidates = [
-        Candidate(chunk.path, chunk.chunk_id, kind_of(chunk.path), 1.0 - near[chunk.slot].distance)
-        for chunk in manifest.slot_chunks(list(near))
-        # a freed slot is taken over by another text: its vector may still be the old one
-        if chunk.text_hash == near[chunk.slot].text_hash and (matches is None or matches(chunk.path))
-    ]
-    return sorted(candidates, key=lambda candidate: -candidate.score)
+    """The chunks of the ``SLOTS_ASKED`` nearest slots that pass: embedded as the manifest says, and their paths match.
+
+    ``hashes``: of the texts whose vectors these are, where that must be looked at.
+    """
+    slots = list(near)
+    by_slot: dict[int, list[Candidate]] = {}
+    for start in range(0, len(slots), SIFTED_AT_ONCE):
+        for chunk in manifest.slot_chunks(slots[start : start + SIFTED_AT_ONCE]):
+            current = hashes is None or hashes[chunk.slot] == chunk.text_hash
+            if current and (matches is None or matches(chunk.path)):
+                candidate = Candidate(chunk.path, chunk.chunk_id, kind_of(chunk.path), 1.0 - near[chunk.slot])
+                by_slot.setdefault(chunk.slot, []).append(candidate)
+        if len(by_slot) >= SLOTS_ASKED:
+            break
+    passed = [slot for slot in slots if slot in by_slot][:SLOTS_ASKED]
+    return [candidate for slot in passed for candidate in by_slot[slot]]

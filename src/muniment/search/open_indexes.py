@@ -10,20 +10,21 @@ from pathlib import Path
 from typing import Final
 
 from muniment.datafolder import DataFolder, ProjectFolder
-from muniment.errors import DiskFull, ManifestDamaged
+from muniment.errors import DatabaseBusy, DiskFull, ManifestDamaged, ManifestUnreadable, MunimentError
 from muniment.lexical import LexicalReader
 from muniment.manifest import ManifestReader
+from muniment.sqlite import BUSY_SECONDS, is_busy, is_damage
 
 MAX_OPEN_PROJECTS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Readers:
-    """What an answer is read from. ``damage``: why there is no manifest although there is an index."""
+    """What an answer is read from. ``lacking``: why there is no manifest although there is an index."""
 
     lexical: LexicalReader | None
     manifest: ManifestReader | None
-    damage: str | None = None
+    lacking: MunimentError | None = None
 
 
 class OpenIndex:
@@ -36,8 +37,8 @@ class OpenIndex:
         self.inode = _inode(folder.manifest)
         try:
             self.readers = Readers(lexical, ManifestReader.open(folder.manifest))
-        except (sqlite3.DatabaseError, DiskFull, OSError) as error:
-            self.readers = Readers(lexical, None, str(ManifestDamaged(str(folder.manifest), str(error))))
+        except (sqlite3.Error, DiskFull, OSError) as error:
+            self.readers = Readers(lexical, None, why_unread(folder.manifest, error))
 
     def is_of(self, folder: ProjectFolder) -> bool:
         """Whether nothing was made or replaced since. An open file's inode is not given to another one."""
@@ -64,9 +65,23 @@ class OpenIndexes:
         try:
             yield opened.readers
         finally:
-            with self._lock:
-                opened.users -= 1
-                opened.close_if_unused()
+            self._let_go(opened)
+
+    @contextmanager
+    def using_if_open(self, project_id: str) -> Iterator[Readers]:
+        """Opens nothing: what is asked of many projects must not close those that are searched."""
+        with self._lock:
+            opened = self._current(project_id)
+        try:
+            yield opened.readers if opened is not None else Readers(None, None)
+        finally:
+            if opened is not None:
+                self._let_go(opened)
+
+    def _let_go(self, opened: OpenIndex) -> None:
+        with self._lock:
+            opened.users -= 1
+            opened.close_if_unused()
 
     def _used(self, project_id: str) -> OpenIndex:
         with self._lock:
@@ -120,6 +135,18 @@ class OpenIndexes:
         with self._lock:
             for project_id in list(self._open):
                 self._drop(project_id)
+
+
+def why_unread(path: Path, error: sqlite3.Error | DiskFull | OSError) -> MunimentError:
+    """Only damage is called damage: what is locked, full or forbidden becomes better without a rebuild."""
+    if isinstance(error, DiskFull):
+        return error
+    if isinstance(error, sqlite3.Error):
+        if is_damage(error):
+            return ManifestDamaged(str(path), str(error))
+        if is_busy(error):
+            return DatabaseBusy(str(path.parent), BUSY_SECONDS)
+    return ManifestUnreadable(str(path), str(error))
 
 
 def _inode(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from muniment.errors import InvalidValue
@@ -89,8 +90,8 @@ def _found_places(text: str) -> list[_Found]:
 
 def holds(text: str, phrases: tuple[str, ...]) -> bool:
     """Whether every phrase occurs, whatever its case and white space."""
-    flat = _flat(text)
-    return all(_flat(phrase) in flat for phrase in phrases)
+    low = text.lower()
+    return all(_spaced(phrase).search(low) for phrase in phrases)
 
 
 def tails(path: str) -> list[str]:
@@ -110,5 +111,6 @@ def _plain(path: str) -> str:
     return "/".join(part for part in path.replace("\\", "/").split("/") if part not in {"", "."})
 
 
-def _flat(text: str) -> str:
-    return " ".join(text.lower().split())
+@lru_cache(maxsize=64)
+def _spaced(phrase: str) -> re.Pattern[str]:
+    return re.compile(r"\s++".join(map(re.escape, phrase.lower().split())))

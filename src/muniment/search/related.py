@@ -11,6 +11,7 @@ from muniment.errors import FileNotIndexed, InvalidValue, VectorsPending
 from muniment.lexical import LexicalReader
 from muniment.manifest import ManifestReader, SlotChunk
 from muniment.project import Project
+from muniment.ranking import likeness
 from muniment.search.meaning import VECTORS_AWAY, Meaning
 from muniment.search.model import FilePlace
 from muniment.search.named import chunk_at
@@ -61,7 +62,7 @@ def related(
         near = _near(manifest, meaning, project, of)
     except VECTORS_AWAY as error:
         degraded.append(str(error))
-    return Related(of, _joined(near, _sharing_names(lexical, of)), degraded)
+    return Related(of, _joined(near, _sharing_names(lexical, of), of[0].path), degraded)
 
 
 def _asked_about(
@@ -131,7 +132,9 @@ def _sharing_names(lexical: LexicalReader, of: Sequence[SlotChunk]) -> dict[str,
     return {hit.path: (hit.chunk_id, hit.score) for hit in found if hit.path != of[0].path}
 
 
-def _joined(near: dict[str, tuple[int, float]], sharing: dict[str, tuple[int, float]]) -> list[tuple[int, float]]:
+def _joined(
+    near: dict[str, tuple[int, float]], sharing: dict[str, tuple[int, float]], place: str
+) -> list[tuple[int, float]]:
     """Each file's chunk and score 0..1, best first: the chunk that lies near, else the one that shares names."""
     nearest = max((cosine for _, cosine in near.values()), default=0.0) or 1.0
     most = max((score for _, score in sharing.values()), default=0.0) or 1.0
@@ -141,5 +144,5 @@ def _joined(near: dict[str, tuple[int, float]], sharing: dict[str, tuple[int, fl
         by_vector = near[path][1] / nearest if path in near else 0.0
         by_names = sharing[path][1] / most if path in sharing else 0.0
         share = NAMES_SHARE if near else 1.0
-        scores[path] = (chunk_id, (1 - share) * by_vector + share * by_names)
+        scores[path] = (chunk_id, ((1 - share) * by_vector + share * by_names) * likeness(path, place))
     return sorted(scores.values(), key=lambda found: -found[1])

@@ -7,8 +7,9 @@ from typing import Final
 
 from muniment.datafolder import DataFolder
 from muniment.embedding import Embedder
-from muniment.errors import FileNotIndexed, LexicalIndexDamaged, ManifestDamaged
+from muniment.errors import FileNotIndexed, LexicalIndexDamaged, MunimentError
 from muniment.lexical import LexicalReader
+from muniment.manifest import Counters, IndexMeta
 from muniment.project import Project
 from muniment.pushed import PushedFiles
 from muniment.search.asking import Asked, asked, check_limit
@@ -17,7 +18,7 @@ from muniment.search.filters import Filters
 from muniment.search.freshness import FreshnessCheck
 from muniment.search.meaning import VECTOR_PATIENCE, VECTORS_AWAY, ForModel, Meaning, Near
 from muniment.search.model import RelatedOutcome, SearchHit, SearchOutcome
-from muniment.search.open_indexes import OpenIndexes, Readers
+from muniment.search.open_indexes import OpenIndexes, Readers, why_unread
 from muniment.search.presenting import made_hits, still_there
 from muniment.search.related import related
 from muniment.search.several import Evidence, joined
@@ -58,6 +59,11 @@ class Search:
     def keep_only(self, project_ids: Collection[str]) -> None:
         """Closes what is open of every other project."""
         self._indexes.keep_only(project_ids)
+
+    def counted(self, project_id: str) -> tuple[Counters, IndexMeta] | None:
+        """What the manifest of a project says, if it is open; sqlite3.Error if it cannot be read."""
+        with self._indexes.using_if_open(project_id) as index:
+            return (index.manifest.counters(), index.manifest.meta()) if index.manifest is not None else None
 
     def search(
         self,
@@ -102,20 +108,20 @@ class Search:
     ) -> RelatedOutcome:
         """What is like the chunk at a line, or of a symbol, or like a whole file; the best chunk of each file.
 
-        Raises FileNotIndexed, InvalidValue, VectorsPending, LexicalIndexDamaged and ManifestDamaged.
+        Raises FileNotIndexed, InvalidValue, VectorsPending, LexicalIndexDamaged, and what ``why_unread`` tells.
         """
         check_limit(limit)
         with self._indexes.using(project.id) as index:
-            if index.damage:
-                raise ManifestDamaged(str(self._folder.project(project.id).manifest), "it cannot be opened")
+            if index.lacking is not None:
+                raise index.lacking
             if index.lexical is None or index.manifest is None:
                 raise FileNotIndexed(path, project.name)
             try:
                 found = related(index.lexical, index.manifest, self._meaning, project, path, line, symbol)
                 check = FreshnessCheck(index.manifest, project, self._pushed(project))
                 shown, gone = still_there(index.lexical, check, found.chosen, limit)
-            except sqlite3.DatabaseError as error:
-                raise ManifestDamaged(str(self._folder.project(project.id).manifest), str(error)) from error
+            except sqlite3.Error as error:
+                raise self._why_unread(project, error) from error
             hits = made_hits(index.lexical, project, shown, words="")
             return RelatedOutcome(of=found.place(project), results=hits, gone=gone, degraded=found.degraded)
 
@@ -124,9 +130,9 @@ class Search:
             with self._indexes.using(project.id) as index:
                 try:
                     return self._answer(index, project, asked, hurried=hurried)
-                except sqlite3.DatabaseError as error:
-                    damage = ManifestDamaged(str(self._folder.project(project.id).manifest), str(error))
-                    return self._answer(Readers(index.lexical, None, str(damage)), project, asked, hurried=hurried)
+                except sqlite3.Error as error:
+                    by_words = Readers(index.lexical, None, self._why_unread(project, error))
+                    return self._answer(by_words, project, asked, hurried=hurried)
         except LexicalIndexDamaged as error:
             # every text lies there: without it there is nothing to show
             self._indexes.forget(project.id)
@@ -137,7 +143,7 @@ class Search:
     ) -> tuple[SearchOutcome, Evidence]:
         if index.lexical is None:
             return SearchOutcome(), Evidence([])
-        degraded = [index.damage] if index.damage else []
+        degraded = [str(index.lacking)] if index.lacking is not None else []
         around = _Around(self._meaning, index, project, asked, hurried=hurried)
         found = ranked(index.lexical, index.manifest, asked, around)
         degraded += around.away
@@ -147,6 +153,9 @@ class Search:
         outcome = SearchOutcome(results=hits, gone=gone, notes=found.notes, degraded=degraded)
         # of one project alone there is nothing to compare
         return outcome, Evidence([]) if hurried else _evidence(index.lexical, asked, hits, around.near)
+
+    def _why_unread(self, project: Project, error: sqlite3.Error) -> MunimentError:
+        return why_unread(self._folder.project(project.id).manifest, error)
 
     def _pushed(self, project: Project) -> PushedFiles:
         return PushedFiles(self._folder.project(project.id).pushed)
@@ -159,6 +168,8 @@ class _Around:
         self.near: Near | None = None
         self.away: list[str] = []  # why the vectors have no part
         self._pending: Callable[[], Near | None] | None = None
+        if not asked.tokens:
+            return
         try:
             self._pending = meaning.asked(index, project, asked.question.text, asked.filters, hurried=hurried)
         except VECTORS_AWAY as error:

@@ -1,37 +1,70 @@
-"""Answers about code as text that an agent reads well. Pure: the structured answer holds everything."""
+"""Answers about code as text that an agent reads well, and no more of it than it asked for. Pure."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import accumulate
+from typing import TypeVar
 
-from muniment.search import FilePlace, Place, SearchHit
+from muniment.identifiers import question_tokens
+from muniment.search import FilePlace, Place, SearchHit, shorter
 from muniment.status import IndexHeader, IndexState
 from muniment_api.gateway.text import index_line, warnings
 from muniment_api.search_answers import ProjectIndex, RelatedAnswer, SearchAnswer
 
 LEFT_OUT_NAMED = 6
 LEFT_OUT_LENGTH = 300  # characters of their names
+MORE_ABOVE = " …\n(There is more to say of the index: a larger max_tokens shows it.)"
+Answer = TypeVar("Answer", SearchAnswer, RelatedAnswer)
 
 
-def search_text(project: str, answer: SearchAnswer) -> str:
+def fitted_search(project: str, answer: SearchAnswer, question: str, room: int) -> tuple[str, SearchAnswer]:
+    """The answer as text of at most ``room`` characters, and what of the answer it shows."""
+    return _fitted(answer, question_tokens(question), room, lambda one: search_text(project, one, room))
+
+
+def fitted_related(project: str, answer: RelatedAnswer, symbol: str, room: int) -> tuple[str, RelatedAnswer]:
+    """The same for what is like a place."""
+    return _fitted(answer, question_tokens(symbol), room, lambda one: related_text(project, one, room))
+
+
+def search_text(project: str, answer: SearchAnswer, room: int | None = None) -> str:
+    """``room``: characters; the hits alone may come to more."""
     indexes = [(project, answer.index), *((other.project, other.index) for other in answer.others)]
     lines = [*_trust(project, answer.index), *_trust_others(answer.others)]
     lines += [f"Note: {note}" for note in answer.notes]
     lines += _withheld(answer.gone, answer.degraded)
-    if not answer.results:
+    if not answer.results and not answer.left_out:
         complete = all(index.state == IndexState.IDLE and index.lexical_percent == 100 for _, index in indexes)
-        lines.append("No results." if complete else "No results in what is indexed so far.")
-        return "\n".join(lines)
-    return _blocks("\n".join(lines), answer.results, answer.left_out, several=bool(answer.others))
+        return f"{_head(lines, room)}\n{'No results.' if complete else 'No results in what is indexed so far.'}"
+    return _blocks(_head(lines, room), answer.results, answer.left_out, room, several=bool(answer.others))
 
 
-def related_text(project: str, answer: RelatedAnswer) -> str:
+def related_text(project: str, answer: RelatedAnswer, room: int | None = None) -> str:
+    """``room``: characters; the hits alone may come to more."""
     lines = [*_trust(project, answer.index), *_withheld(answer.gone, answer.degraded)]
     symbol = f" ({answer.of.symbol})" if answer.of.symbol else ""
     place = f"{answer.of.path}:{answer.of.start_line}-{answer.of.end_line}{symbol}"
-    if not answer.results:
-        return "\n".join([*lines, f"Nothing is like {place}."])
-    return _blocks("\n".join([*lines, f"Like {place}:"]), answer.results, answer.left_out, several=False)
+    if not answer.results and not answer.left_out:
+        return _head([*lines, f"Nothing is like {place}."], room)
+    return _blocks(_head([*lines, f"Like {place}:"], room), answer.results, answer.left_out, room, several=False)
+
+
+def _fitted(answer: Answer, words: Collection[str], room: int, text_of: Callable[[Answer], str]) -> tuple[str, Answer]:
+    text = text_of(answer)
+    while len(text) > room and answer.results:
+        hits, place = shorter(answer.results, words, len(text) - room)
+        left_out = answer.left_out if place is None else [place, *answer.left_out]
+        answer = answer.model_copy(update={"results": hits, "left_out": left_out})
+        text = text_of(answer)
+    return text, answer
+
+
+def _head(lines: Sequence[str], room: int | None) -> str:
+    """All of it, or so much that it leaves half of the room."""
+    text = "\n".join(lines)
+    if room is None or len(text) <= room // 2:
+        return text
+    return f"{text[: room // 2 - len(MORE_ABOVE)]}{MORE_ABOVE}"
 
 
 def _trust(project: str, index: IndexHeader) -> list[str]:
@@ -60,20 +93,22 @@ def _withheld(gone: int, degraded: Sequence[str]) -> list[str]:
     return lines
 
 
-def _blocks(head: str, hits: Sequence[SearchHit], left_out: Sequence[FilePlace], *, several: bool) -> str:
+def _blocks(
+    head: str, hits: Sequence[SearchHit], left_out: Sequence[FilePlace], room: int | None, *, several: bool
+) -> str:
     blocks = [head, *(_hit(hit, several=several) for hit in hits)]
     if left_out:
-        named = _first([_place(place, several=several) for place in left_out])
-        blocks.append(
-            f"No room for {len(left_out)} more {_files(len(left_out))}{named}. A larger max_tokens shows them."
-        )
+        most = LEFT_OUT_LENGTH if room is None else min(LEFT_OUT_LENGTH, room // 8)
+        named = _first([_place(place, several=several) for place in left_out], most)
+        files = f"{len(left_out)} {'more ' if hits else ''}{_files(len(left_out))}"
+        blocks.append(f"No room for {files}{named}. A larger max_tokens shows them.")
     return "\n\n".join(blocks)
 
 
-def _first(places: Sequence[str]) -> str:
+def _first(places: Sequence[str], most: int) -> str:
     """As many as there is room for, and how many more there are."""
     lengths = accumulate(len(place) + 2 for place in places)
-    shown = [place for place, length in zip(places, lengths, strict=True) if length <= LEFT_OUT_LENGTH][:LEFT_OUT_NAMED]
+    shown = [place for place, length in zip(places, lengths, strict=True) if length <= most][:LEFT_OUT_NAMED]
     if not shown:
         return ""
     rest = len(places) - len(shown)

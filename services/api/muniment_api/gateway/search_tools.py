@@ -6,7 +6,7 @@ from mcp_types import CallToolResult
 from pydantic import Field
 
 from muniment.languages import Kind
-from muniment.search import LEAST_TOKENS, MAX_CONTEXT, MAX_LIMIT, MOST_TOKENS
+from muniment.search import CHARACTERS_A_TOKEN, LEAST_TOKENS, MAX_CONTEXT, MAX_LIMIT, MOST_TOKENS
 from muniment_api import search_answers
 from muniment_api.deps import Services
 from muniment_api.gateway import search_text
@@ -49,7 +49,7 @@ class SearchTools:
             max_tokens=max_tokens,
         )  # fmt: skip
         found = search_answers.search(self._services, of, asked)
-        return answer(search_text.search_text(of.name, found), found)
+        return answer(*search_text.fitted_search(of.name, found, query, max_tokens * CHARACTERS_A_TOKEN))
 
     def find_related(
         self,
@@ -65,7 +65,7 @@ class SearchTools:
         found = search_answers.related(
             self._services, of, path, line=line, symbol=symbol, limit=limit, max_tokens=max_tokens
         )
-        return answer(search_text.related_text(of.name, found), found)
+        return answer(*search_text.fitted_related(of.name, found, symbol or "", max_tokens * CHARACTERS_A_TOKEN))
 
 
 def register(mcp: GatewayServer, services: Services) -> None:

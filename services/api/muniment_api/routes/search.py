@@ -4,13 +4,13 @@ import time
 from enum import StrEnum
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from muniment.search import LEAST_TOKENS, MAX_CONTEXT, MAX_LIMIT, MOST_TOKENS
 from muniment_api import memories, search_answers
 from muniment_api.deps import InProject, Use
-from muniment_api.memories import FoundMemory, Mode
+from muniment_api.memory_shapes import FoundMemory, Mode, Question
 from muniment_api.search_answers import RelatedAnswer, SearchAnswer, SearchRequest
 
 router = APIRouter(prefix="/projects", tags=["search"])
@@ -35,9 +35,9 @@ class ScopedSearchAnswer(SearchAnswer):
     memories: list[FoundMemory] = Field([], description="Filled with scope=memory and scope=all.")
 
 
-@router.get("/{p}/search", summary="The best files and memories for a question")
+@router.get("/{p}/search", summary="The best files and memories for a question", response_model=ScopedSearchAnswer)
 def search(
-    project: InProject,
+    p: str,
     use: Use,
     q: Annotated[str, Query(min_length=1, description='Words, names, a question, "a phrase", or a place: a/b.py:42.')],
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Most results, and most memories.")] = 10,
@@ -53,10 +53,11 @@ def search(
     ] = None,
     max_tokens: MaxTokens = None,
     scope: Scope = Scope.CODE,
-) -> ScopedSearchAnswer:
+) -> Response:
     """Answers from what is indexed so far; ``index`` says how much that is. ``path``, ``language`` and ``kind``
     narrow the files, not the memories."""
     began = time.perf_counter()
+    project = use.projects.get(p)  # as a dependency it would wait for a thread of its own
     if scope == Scope.MEMORY:
         found = SearchAnswer(results=[], index=use.status.header(project), took_ms=0)
     else:
@@ -67,10 +68,12 @@ def search(
         found = search_answers.search(use, project, asked)
     remembered: list[FoundMemory] = []
     if scope != Scope.CODE:
-        question = memories.Question(query=q, mode=Mode.FULL, limit=limit, projects=projects)
+        question = Question(query=q, mode=Mode.FULL, limit=limit, projects=projects)
         remembered = memories.search(use, project, question)
     took_ms = round((time.perf_counter() - began) * 1000, 1)
-    return ScopedSearchAnswer(**{**dict(found), "took_ms": took_ms, "memories": remembered})
+    answer = ScopedSearchAnswer(**{**dict(found), "took_ms": took_ms, "memories": remembered})
+    # made into JSON here, and once: the framework would look at every hit again, on the loop that all requests share
+    return Response(answer.model_dump_json(), media_type="application/json")
 
 
 @router.get("/{p}/related", summary="Code that resembles a place in a file")
