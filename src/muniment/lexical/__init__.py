@@ -6,12 +6,10 @@ a reader sees all of the old ones or all of the new ones. Texts are stored here 
 
 from muniment.lexical.chunk import ChunkWords, LexicalChunk, chunk_words, stems
 from muniment.lexical.globs import glob_matcher, glob_pattern, glob_patterns
-from muniment.lexical.lookups import ChunkScore
 from muniment.lexical.reader import LexicalHit, LexicalReader
 from muniment.lexical.writer import LexicalWriter
 
 __all__ = [
-    "ChunkScore",
     "ChunkWords",
     "LexicalChunk",
     "LexicalHit",

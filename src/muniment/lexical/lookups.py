@@ -1,13 +1,12 @@
 """What a search asks of an index besides its ranking: which chunks pass a filter, what else a file holds."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from tantivy import DocAddress, Occur, Query, Schema, Searcher
 
 from muniment.errors import InvalidValue
-from muniment.lexical.chunk import LexicalChunk, file_key
+from muniment.lexical.chunk import LexicalChunk
 from muniment.lexical.folder import chunks_by_id
 from muniment.lexical.globs import glob_patterns
 
@@ -15,13 +14,6 @@ ROUNDS: Final = 4
 MAX_NEIGHBOURS: Final = 10_000  # characters in each direction
 NEIGHBOURS_READ: Final = 3  # at a time: they share a compressed block
 Globs = str | Sequence[str] | None
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkScore:
-    path: str
-    chunk_id: int
-    score: float  # BM25, unbounded
 
 
 def filter_clauses(
@@ -67,19 +59,6 @@ def best_of_many_files(
         paths = [searcher.doc(address).get_first("path") or "" for address in seen.values()]
         asked = Query.boolean_query([(Occur.Must, query), (Occur.MustNot, Query.term_set_query(schema, "path", paths))])
     return found
-
-
-def best_within(searcher: Searcher, schema: Schema, words: Query, paths: Sequence[str], limit: int) -> list[ChunkScore]:
-    """The chunks of these files that match, best first."""
-    among = Query.const_score_query(Query.term_set_query(schema, "path", list(paths)), 0.0)
-    hits = searcher.search(Query.boolean_query([(Occur.Must, words), (Occur.Must, among)]), limit, count=False).hits
-    addresses = [address for _, address in hits]
-    of_key = {file_key(path): path for path in paths}
-    keys, ids = (searcher.fast_field_values(field, addresses) for field in ("file", "id"))
-    return [
-        ChunkScore(of_key[int(key or 0)], int(chunk_id or 0), float(score))
-        for key, chunk_id, (score, _) in zip(keys, ids, hits, strict=True)
-    ]
 
 
 def with_neighbours(searcher: Searcher, schema: Schema, chunk: LexicalChunk, lines: int) -> list[LexicalChunk]:

@@ -1,8 +1,9 @@
 """Searches of a lexical index, while it is being written too."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final, Self
 
@@ -13,10 +14,8 @@ from muniment.languages import kind_of
 from muniment.lexical.chunk import LexicalChunk, stem, stems
 from muniment.lexical.folder import all_ids, chunks_by_id, open_folder, typed_errors
 from muniment.lexical.lookups import (
-    ChunkScore,
     Globs,
     best_of_many_files,
-    best_within,
     filter_clauses,
     passing,
     with_neighbours,
@@ -25,17 +24,23 @@ from muniment.ranking import WEIGHTS, Subject, Weights, decayed, ordered
 
 MAX_QUESTION_TERMS: Final = 64
 PATHS_KNOWN: Final = 10_000
+NEARLY: Final = 0.5  # of the score of a file's best chunk
+MOST_OF_A_FILE: Final = 5  # chunks
 CHUNKS_PER_FILE_WANTED: Final = 6  # chunks looked at for each file wanted: a file is judged by several of its chunks
 
 
 @dataclass(frozen=True, slots=True)
 class LexicalHit:
-    """A file's best chunk; ``score`` (BM25, unbounded) counts the file's other matching chunks too."""
+    """A file's best chunk; ``score`` (BM25, unbounded) counts the file's other matching chunks too.
+
+    ``others``: the chunks of the file that match nearly as well, best first.
+    """
 
     chunk_id: int
     path: str
     kind: str
     score: float
+    others: tuple[int, ...] = ()
 
 
 class LexicalReader:
@@ -114,16 +119,16 @@ class LexicalReader:
             searcher = self._searcher()
             found = best_of_many_files(searcher, self._schema, query, limit * CHUNKS_PER_FILE_WANTED, limit)
             scores = decayed(((key, score) for key, score, _ in found), self._weights)
-            best: dict[int, DocAddress] = {}
-            for key, _, address in found:
-                best.setdefault(key, address)
+            good = _good_chunks(found)
             keys = ordered(scores)[:limit]
-            ids = searcher.fast_field_values("id", [best[key] for key in keys])
-            paths = [self._path(searcher, key, best[key]) for key in keys]
-            return [
-                LexicalHit(int(chunk_id or 0), path, kind_of(path), scores[key])
-                for key, chunk_id, path in zip(keys, ids, paths, strict=True)
-            ]
+            flat = searcher.fast_field_values("id", [address for key in keys for address in good[key]])
+            ids = iter([int(chunk_id or 0) for chunk_id in flat])
+            hits = []
+            for key in keys:
+                path = self._path(searcher, key, good[key][0])
+                best, *others = islice(ids, len(good[key]))
+                hits.append(LexicalHit(best, path, kind_of(path), scores[key], tuple(others)))
+            return hits
 
     def _path(self, searcher: Searcher, key: int, address: DocAddress) -> str:
         """Reading what is stored of sixty chunks takes as long as finding them."""
@@ -174,14 +179,6 @@ class LexicalReader:
             found = searcher.search(passing(self._schema, path_glob, language, kind), limit, count=False).hits
             return [int(one or 0) for one in searcher.fast_field_values("id", [address for _, address in found])]
 
-    def best_within(self, question: str, paths: Sequence[str], limit: int) -> list[ChunkScore]:
-        """The chunks of these files that match a question, best first."""
-        words = self._question(question)
-        if words is None or not paths:
-            return []
-        with typed_errors(self.folder):
-            return best_within(self._searcher(), self._schema, words, paths, limit)
-
     def with_all_words(
         self, text: str, question: str, limit: int, path_glob: Globs, language: str | None, kind: str | None
     ) -> list[tuple[LexicalChunk, float]]:
@@ -210,3 +207,14 @@ class LexicalReader:
         with typed_errors(self.folder):
             searcher = self._searcher()
             return {term: searcher.doc_freq("body", term) for term in dict.fromkeys(stems(question_tokens(question)))}
+
+
+def _good_chunks(found: Iterable[tuple[int, float, DocAddress]]) -> dict[int, list[DocAddress]]:
+    """By file its best chunk, and those nearly as good; ``found``: (file, score, address), best first."""
+    best: dict[int, float] = {}
+    good: dict[int, list[DocAddress]] = {}
+    for key, score, address in found:
+        chunks = good.setdefault(key, [])
+        if score >= NEARLY * best.setdefault(key, score) and len(chunks) < MOST_OF_A_FILE:
+            chunks.append(address)
+    return good

@@ -56,6 +56,12 @@ class IndexMeta(BaseModel, frozen=True):
         return json.loads(value) if isinstance(value, str) else value
 
 
+class ChunkPlace(NamedTuple):
+    start_line: int
+    end_line: int
+    symbol: str | None
+
+
 class SlotChunk(NamedTuple):
     slot: int
     text_hash: bytes
@@ -142,6 +148,11 @@ class ManifestReader:
                  JOIN chunks c ON c.slot = s.id JOIN files f ON f.id = c.file_id
                  WHERE s.embedded = 1 AND s.id IN ({})"""
         return [SlotChunk._make(row) for row in self._rows_in(sql, slots)]
+
+    def places(self, chunk_ids: Iterable[int]) -> dict[int, ChunkPlace]:
+        """Where each of these chunks lies in its file; unknown ones are left out."""
+        sql = "SELECT id, start_line, end_line, symbol FROM chunks WHERE id IN ({})"
+        return {row["id"]: ChunkPlace(*tuple(row)[1:]) for row in self._rows_in(sql, chunk_ids)}
 
     def slots_of(self, chunk_ids: Iterable[int]) -> list[int]:
         """The slot of each of these chunks, in no order; unknown ones are left out."""

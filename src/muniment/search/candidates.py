@@ -1,11 +1,11 @@
 """Which files answer a question, best first: by words, by meaning, by a phrase they must hold, by being named."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from muniment.lexical import LexicalReader
+from muniment.lexical import LexicalHit, LexicalReader
 from muniment.manifest import ManifestReader
 from muniment.ranking import Candidate, Subject, lifted, rank
 from muniment.search.asking import Asked
@@ -19,10 +19,12 @@ NO_WORDS: Final = "The question holds no word, and signs alone are not indexed."
 
 @dataclass(slots=True)
 class Ranked:
-    """``chosen``: (chunk id, score 0..1) of each file's best chunk, best file first."""
+    """``chosen``: (chunk id, score 0..1) of each file's best chunk, best file first. ``matching``: by path the chunks
+    that match best by words."""
 
     chosen: list[tuple[int, float]]
     notes: list[str] = field(default_factory=list)
+    matching: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 def ranked(
@@ -41,7 +43,8 @@ def ranked(
         holding = with_phrases(lexical, asked, clock)
         phrased, notes = holding.files, holding.notes(asked.question.phrases)
     only_phrases = bool(phrased) and asked.question.is_phrases
-    words = list(phrased.values()) if only_phrases else lifted(_by_words(lexical, asked), phrased)
+    by_words = [] if only_phrases else _by_words(lexical, asked)
+    words = list(phrased.values()) if only_phrases else lifted(map(_candidate, by_words), phrased)
     around = near()
     meaning = around.candidates if around is not None else None
     if only_phrases and meaning is not None:
@@ -55,19 +58,22 @@ def ranked(
     chosen = rank(words, meaning, Subject.of(asked.question.text))
     if asked.question.places and manifest is not None:
         chosen = _named_first(manifest, asked, chosen, [*words, *(meaning or ())])
-    return Ranked(chosen, notes)
+    return Ranked(chosen, notes, {hit.path: (hit.chunk_id, *hit.others) for hit in by_words})
 
 
-def _by_words(lexical: LexicalReader, asked: Asked) -> list[Candidate]:
+def _by_words(lexical: LexicalReader, asked: Asked) -> list[LexicalHit]:
     filters = asked.filters
-    found = lexical.search(
+    return lexical.search(
         asked.words,
         max(FILES_RANKED, 2 * asked.limit),
         path_glob=filters.globs,
         language=filters.language,
         kind=filters.kind,
     )
-    return [Candidate(hit.path, hit.chunk_id, hit.kind, hit.score) for hit in found]
+
+
+def _candidate(hit: LexicalHit) -> Candidate:
+    return Candidate(hit.path, hit.chunk_id, hit.kind, hit.score)
 
 
 def _named_first(

@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from muniment.lexical import LexicalChunk, LexicalReader
+from muniment.manifest import ManifestReader
 from muniment.project import Project
 from muniment.search.freshness import Freshness, FreshnessCheck
 from muniment.search.model import Place, SearchHit
 from muniment.search.passages import Passage, widened
 
-SPARE: Final = 5  # chunks read beyond the limit: a commit in between may have replaced some, and files may be gone
+SPARE: Final = 5  # chunks read beyond those that are missing, when a commit replaced some or files are gone
 ALSO_SHOWN: Final = 3  # further places of a file
-ALSO_WORTH: Final = 0.5  # of the score by words that the file's best place has
-ALSO_LOOKED_AT: Final = 12  # chunks for each file
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +27,10 @@ def still_there(
 ) -> tuple[list[Shown], int]:
     """The best ``limit`` whose file is there, and how many files were passed over because they are gone."""
     shown: list[Shown] = []
-    gone = 0
-    for start in range(0, len(chosen), limit + SPARE):
-        part = chosen[start : start + limit + SPARE]
+    gone = start = 0
+    while start < len(chosen):
+        part = chosen[start : start + limit - len(shown) + (SPARE if start else 0)]
+        start += len(part)
         chunks = lexical.chunks([chunk_id for chunk_id, _ in part])
         fates = check.of([chunk.path for chunk in chunks.values()])
         for chunk_id, score in part:
@@ -47,10 +47,15 @@ def still_there(
 
 
 def made_hits(
-    lexical: LexicalReader, project: Project, shown: Sequence[Shown], words: str, context: int = 0
+    lexical: LexicalReader,
+    manifest: ManifestReader | None,
+    project: Project,
+    shown: Sequence[Shown],
+    matching: Mapping[str, Sequence[int]],
+    context: int = 0,
 ) -> list[SearchHit]:
-    """``words``: of the question, for further places in each file; none are looked for without."""
-    further = _further(lexical, words, shown)
+    """``matching``: by path the chunks that answer best, for further places of each file."""
+    further = _further(manifest, matching, shown)
     hits = []
     for one in shown:
         chunk = one.chunk
@@ -68,7 +73,7 @@ def made_hits(
                 text=passage.text,
                 stale=one.stale,
                 also=[
-                    Place(start_line=other.start_line, end_line=other.end_line, symbol=other.symbol)
+                    other
                     for other in further.get(chunk.path, ())
                     if other.end_line > passage.end_line or other.start_line < passage.start_line
                 ],
@@ -83,17 +88,18 @@ def _passage(lexical: LexicalReader, chunk: LexicalChunk, context: int) -> Passa
     return widened(chunk, lexical.with_neighbours(chunk, context), context)
 
 
-def _further(lexical: LexicalReader, words: str, shown: Sequence[Shown]) -> Mapping[str, list[LexicalChunk]]:
-    """By path the chunks, besides the one that is shown, that match nearly as well by words."""
-    found = lexical.best_within(words, [one.chunk.path for one in shown], ALSO_LOOKED_AT * len(shown))
-    taken = {one.chunk.chunk_id for one in shown}
-    best: dict[str, float] = {}
-    wanted: dict[str, list[int]] = {}
-    for match in found:
-        best.setdefault(match.path, match.score)
-        ids = wanted.setdefault(match.path, [])
-        good = match.score >= ALSO_WORTH * best[match.path]
-        if good and match.chunk_id not in taken and len(ids) < ALSO_SHOWN:
-            ids.append(match.chunk_id)
-    chunks = lexical.chunks([chunk_id for ids in wanted.values() for chunk_id in ids])
-    return {path: [chunks[chunk_id] for chunk_id in ids if chunk_id in chunks] for path, ids in wanted.items()}
+def _further(
+    manifest: ManifestReader | None, matching: Mapping[str, Sequence[int]], shown: Sequence[Shown]
+) -> Mapping[str, list[Place]]:
+    """By path where else a file matches, besides the chunk that is shown."""
+    if manifest is None:
+        return {}
+    ids = {
+        one.chunk.path: [chunk_id for chunk_id in matching.get(one.chunk.path, ()) if chunk_id != one.chunk.chunk_id]
+        for one in shown
+    }
+    places = manifest.places(chunk_id for wanted in ids.values() for chunk_id in wanted[:ALSO_SHOWN])
+    return {
+        path: [Place.model_validate(places[chunk_id]._asdict()) for chunk_id in wanted if chunk_id in places]
+        for path, wanted in ids.items()
+    }

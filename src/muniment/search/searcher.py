@@ -122,7 +122,7 @@ class Search:
                 shown, gone = still_there(index.lexical, check, found.chosen, limit)
             except sqlite3.Error as error:
                 raise self._why_unread(project, error) from error
-            hits = made_hits(index.lexical, project, shown, words="")
+            hits = made_hits(index.lexical, index.manifest, project, shown, {})
             return RelatedOutcome(of=found.place(project), results=hits, gone=gone, degraded=found.degraded)
 
     def _search(self, project: Project, asked: Asked, *, hurried: bool) -> tuple[SearchOutcome, Evidence]:
@@ -149,7 +149,7 @@ class Search:
         degraded += around.away
         check = FreshnessCheck(index.manifest, project, self._pushed(project))
         shown, gone = still_there(index.lexical, check, found.chosen, asked.limit)
-        hits = made_hits(index.lexical, project, shown, asked.words, asked.context)
+        hits = made_hits(index.lexical, index.manifest, project, shown, found.matching, asked.context)
         outcome = SearchOutcome(results=hits, gone=gone, notes=found.notes, degraded=degraded)
         # of one project alone there is nothing to compare
         return outcome, Evidence([]) if hurried else _evidence(index.lexical, asked, hits, around.near)
