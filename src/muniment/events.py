@@ -44,7 +44,7 @@ MEANING: dict[EventType, str] = {
     EventType.INDEX_RESUMED: "A paused job was queued again; data carries the job.",
     EventType.INDEX_CANCELLED: "A job was cancelled; data carries the job.",
     EventType.MEMORY_STORED: "A memory was stored; data carries its id and tags.",
-    EventType.MEMORY_UPDATED: "A memory's text, tags, source or code changed; data carries its id and tags.",
+    EventType.MEMORY_UPDATED: "A memory changed (text, tags, source, code) or came back; data carries its id and tags.",
     EventType.MEMORY_SUPERSEDED: "A memory was replaced; data carries its id, and the other's as superseded_by.",
     EventType.MEMORY_DELETED: "A memory was deleted; data carries its id.",
     EventType.MEMORIES_PRUNED: "Memories that nobody used were deleted; data carries their number as deleted.",

@@ -22,7 +22,8 @@ STORE = """\
 conventions, dead ends. One fact each, understandable without your conversation, with tags and source. Not what the \
 code or its history says already; no secrets. When it is about code, give path with symbol or lines: once that code \
 changes the memory is marked `code changed`. Then read the code and call update_memory, with confirm_code=true if the \
-memory still holds. Correct what is wrong with update_memory or delete_memory."""
+memory still holds. Correct what is wrong with update_memory or delete_memory; what another memory replaces, with \
+superseded_by=ID."""
 
 INDEX = """\
 **A new repository**: init_project with its absolute path on the server. Text on no disk of the server: put_file. \

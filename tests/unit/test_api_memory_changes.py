@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from fakeredis import FakeServer
 from fastapi.testclient import TestClient
 
+from muniment.bus import Bus
 from muniment.events import Event
 from muniment.redis_client import EVENT_STREAM
 from muniment.settings import Settings
@@ -249,9 +251,6 @@ def test_a_memory_is_superseded_later_and_that_is_told(api: TestClient, services
     assert [memory["id"] for memory in found(api)] == [new]
     circle = api.patch(f"{ALPHA}/memories/{new}", json={"superseded_by": old})
     assert (circle.status_code, circle.json()["code"]) == (422, "invalid_value")
-    third = store(api, "the bank closes at noon")
-    twice = api.patch(f"{ALPHA}/memories/{old}", json={"superseded_by": third})
-    assert (twice.status_code, twice.json()["code"]) == (409, "memory_superseded")
     unknown = api.patch(f"{ALPHA}/memories/{new}", json={"superseded_by": store(api, "x y z", BETA)})
     assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_memory")
     back = api.patch(f"{ALPHA}/memories/{old}", json={"superseded_by": "", "tags": "db"}).json()
@@ -259,6 +258,37 @@ def test_a_memory_is_superseded_later_and_that_is_told(api: TestClient, services
     assert told(services)[-1] == ("memory_updated", {"id": old, "tags": ["db"]})
     api.patch(f"{ALPHA}/memories/{old}", json={"superseded_by": new, "tags": "old"})
     assert [kind for kind, _ in told(services)[-2:]] == ["memory_superseded", "memory_updated"]
+
+
+def test_of_a_successor_only_what_changes_is_told(api: TestClient, services: Services) -> None:
+    old, new, third = store(api, "we chose postgres"), store(api, "tea is at four"), store(api, "the bank is closed")
+    before = len(told(services))
+    for successor in (new, f" {new} ", third, third, "", " "):
+        answer = api.patch(f"{ALPHA}/memories/{old}", json={"superseded_by": successor})
+        assert answer.status_code == 200, answer.text
+    assert told(services)[before:] == [
+        ("memory_superseded", {"id": old, "superseded_by": new}),
+        ("memory_superseded", {"id": old, "superseded_by": third}),
+        ("memory_updated", {"id": old, "tags": []}),
+    ]
+
+
+def test_after_the_first_event_that_redis_does_not_take_the_others_are_not_tried(
+    api: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def hangs(_bus: Bus, event: Event) -> str:
+        tried.append(event.type.value)
+        raise redis.TimeoutError
+
+    monkeypatch.setattr(Bus, "publish", hangs)
+    batch = {"memories": [{"content": "tea is at four"}, {"content": "we chose postgres"}]}
+    stored = api.post(f"{ALPHA}/memories/batch", json=batch).json()["items"]
+    gone = api.post(f"{ALPHA}/memories/delete", json={"memory_ids": [one["id"] for one in stored]})
+    assert gone.json() == {"deleted": 2}
+    assert tried == ["memory_stored", "memory_deleted"]
+    assert services.memory.count(services.projects.get("alpha").id) == 0
 
 
 def test_changes_are_of_record_though_nobody_can_be_told(api: TestClient, redis_server: FakeServer) -> None:

@@ -113,11 +113,9 @@ def test_expanded_memories_are_whole_and_the_missing_are_named() -> None:
 
 def test_a_stored_memory_shows_the_similar_ones_and_what_it_replaced() -> None:
     similar = [SimilarMemory(id="m1", score=0.876), SimilarMemory(id="m3", score=0.81)]
-    stored = Stored(id="m2", created=True, supersedes="m0", similar=similar, message="Similar memories exist.")
+    stored = Stored(id="m2", created=True, supersedes="m0", similar=similar, message="Similar memories exist: look.")
     assert text.stored_text("shop", stored, {"m1": "deploys…"}) == (
-        "[shop] Stored as m2, in place of m0.\nSimilar ones are there; those that it replaces: "
-        "update_memory with superseded_by=m2:\n"
-        "- m1 0.88 deploys…\n- m3 0.81"
+        "[shop] Stored as m2, in place of m0.\nSimilar memories exist: look.\n- m1 0.88 deploys…\n- m3 0.81"
     )
 
 

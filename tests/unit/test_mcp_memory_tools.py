@@ -244,10 +244,15 @@ async def test_a_memory_is_superseded_by_one_that_was_stored_before(call: Any, s
 async def test_several_memories_are_deleted_or_none(call: Any, services: Services) -> None:
     alpha = services.projects.get("alpha")
     ids = [services.memory.store(alpha, FACT).id, services.memory.store(alpha, "Tea is at four").id]
-    refused, deleted = await call(
-        ("delete_memory", {"memory_id": [*ids, "nobody"]}), ("delete_memory", {"memory_id": ids})
+    refused, none, blank, deleted = await call(
+        ("delete_memory", {"memory_id": [*ids, "nobody"]}),
+        ("delete_memory", {"memory_id": []}),
+        ("delete_memory", {"memory_id": " "}),
+        ("delete_memory", {"memory_id": [f" {ids[0]}", *ids]}),
     )
     assert error(refused)["message"] == "No memory with id 'nobody' in project 'alpha'."
+    assert error(none)["message"] == "memory ids is []: name at least one memory."
+    assert error(blank)["message"] == "memory ids is '': it is empty."
     assert (data(deleted), text(deleted)) == ({"deleted": 2}, f"[alpha] Deleted {ids[0]}, {ids[1]}.")
 
 
@@ -294,7 +299,7 @@ async def test_an_unused_memory_is_named_before_it_is_deleted(call: Any, service
         ("search_memories", {"query": "x", "after": "soon"}, "after is 'soon'"),
         ("search_memories", {"query": "x", "min_score": 2}, "min_score is 2"),
         ("search_memories", {"query": " "}, "query is ''"),
-        ("expand_memories", {"memory_ids": []}, "memory_ids is []"),
+        ("expand_memories", {"memory_ids": []}, "memory ids is []"),
         ("retag_memory", {"memory_id": "x"}, "tags is 'nothing'"),
         ("retag_memory", {"memory_id": "x", "set_tags": "a", "add_tags": "b"}, "set_tags is "),
         ("prune_stale", {"max_age_days": -1}, "max_age_days is -1"),

@@ -104,19 +104,44 @@ def test_a_memory_is_superseded_by_one_that_is_there_already(store: MemoryStore,
     told = store.update(ALPHA.id, old, superseded_by=new)
     assert (told.superseded_by, told.updated_at) == (new, stored_at)
     assert [hit.id for hit in store.search(ALPHA.id, "timeout seconds")] == [new]
-    assert store.update(ALPHA.id, old, superseded_by=new) == told
+    assert store.update(ALPHA.id, f" {old} ", superseded_by=f" {new}\n") == told
     told = store.update(ALPHA.id, old, superseded_by="", content="the timeout was five seconds once")
     assert (told.superseded_by, told.updated_at) == (None, clock.now)
     assert {hit.id for hit in store.search(ALPHA.id, "timeout seconds")} == {old, new}
 
 
-def test_no_memory_is_superseded_by_itself_or_twice_or_by_one_that_is_not_there(store: MemoryStore) -> None:
+@pytest.mark.parametrize("nobody", ["", " "])
+def test_a_memory_whose_successor_was_taken_back_counts_as_changed_and_is_no_victim_of_the_next_clean_up(
+    store: MemoryStore, clock: ManualClock, nobody: str
+) -> None:
+    old, new = (store.store(ALPHA, f"the timeout is {number} seconds, they say").id for number in ("five", "ten"))
+    store.update(ALPHA.id, old, superseded_by=new)
+    clock.advance(timedelta(days=61).total_seconds())
+    told = store.update(ALPHA.id, old, superseded_by=nobody)
+    assert (told.superseded_by, told.updated_at) == (None, clock.now)
+    clock.advance(1)
+    assert store.update(ALPHA.id, old, superseded_by=nobody) == told, "there was nothing to take back any more"
+    assert [memory.id for memory in store.prune(ALPHA.id, 60).memories] == [new]
+    assert [hit.id for hit in store.search(ALPHA.id, "timeout seconds")] == [old]
+
+
+def test_a_memory_gets_another_successor_instead_of_the_one_it_has(store: MemoryStore) -> None:
+    first, second, third = (store.store(ALPHA, f"one{name} two{name} three{name}").id for name in "abc")
+    store.update(ALPHA.id, first, superseded_by=second)
+    assert store.update(ALPHA.id, first, superseded_by=third).superseded_by == third
+    store.delete(ALPHA.id, [second])
+    assert {hit.id for hit in store.search(ALPHA.id, "one")} == {third}
+    store.delete(ALPHA.id, [third])
+    assert {hit.id for hit in store.search(ALPHA.id, "one")} == {first}
+
+
+def test_no_memory_is_superseded_by_itself_or_in_a_circle_or_by_one_that_is_not_there(store: MemoryStore) -> None:
     first, second, third = (store.store(ALPHA, f"one{name} two{name} three{name}").id for name in "abc")
     foreign = store.store(BETA, "foreign").id
     store.update(ALPHA.id, first, superseded_by=second)
     store.update(ALPHA.id, second, superseded_by=third)
-    with pytest.raises(MemorySuperseded, match=second):
-        store.update(ALPHA.id, first, superseded_by=third)
+    with pytest.raises(InvalidValue, match=f"superseded_by is '{first}'.* replaced by"):
+        store.update(ALPHA.id, second, superseded_by=first)
     with pytest.raises(InvalidValue, match=f"superseded_by is '{first}'.* replaced by"):
         store.update(ALPHA.id, third, superseded_by=first)
     with pytest.raises(InvalidValue, match="replace itself"):
@@ -170,6 +195,22 @@ def test_an_update_that_cannot_be_changes_nothing(
     with pytest.raises(error, match=reason):
         store.update(ALPHA.id, memory.id, **changes)  # type: ignore[arg-type]
     assert store.get(ALPHA.id, memory.id) == before
+
+
+@pytest.mark.parametrize(
+    ("memory_id", "reason"), [("\ud800", "surrogate"), (" ", "empty"), ("m" * 65, "65 characters"), ("\0", "NUL")]
+)
+def test_what_can_be_no_id_is_refused_by_a_name_that_every_tool_understands(
+    store: MemoryStore, memory_id: str, reason: str
+) -> None:
+    kept = store.store(ALPHA, "tea is served at four").id
+    for act in (store.delete, store.get_all):
+        with pytest.raises(InvalidValue, match=f"memory ids is .*{reason}"):
+            act(ALPHA.id, [kept, memory_id])
+    for change in (store.update, store.retag):
+        with pytest.raises(InvalidValue, match=f"memory ids is .*{reason}"):
+            change(ALPHA.id, memory_id)
+    assert store.delete(ALPHA.id, [f" {kept}\n", kept]) == 1
 
 
 def test_what_is_not_there_cannot_be_changed(store: MemoryStore) -> None:

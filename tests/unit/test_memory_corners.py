@@ -1,12 +1,14 @@
 """Memories where two things meet: successors and imports, projects and deletions, readers and writers."""
 
 import json
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from memory_projects import ALPHA, BETA
 
+from muniment.embedding import Vectors
 from muniment.errors import InvalidValue, UnknownMemory
 from muniment.memory import Anchor, CodeState, Draft, MemoryStore, export_line, read_lines
 from muniment.memory.anchors import compare, make_anchor
@@ -101,6 +103,106 @@ def test_an_export_restores_a_successor_that_was_deleted(store: MemoryStore) -> 
     assert found(store) == {"the timeout is five seconds"}
     imported(store, lines)
     assert found(store) == {"the timeout is ten seconds"}
+
+
+def superseded(store: MemoryStore) -> tuple[str, str]:
+    old = store.store(ALPHA, "the timeout is five seconds").id
+    return old, store.store(ALPHA, "the timeout is ten seconds", supersedes=old).id
+
+
+def test_importing_an_earlier_export_again_leaves_a_memory_whose_successor_was_taken_back(
+    store: MemoryStore, other: MemoryStore, clock: ManualClock
+) -> None:
+    old, _ = superseded(store)
+    lines = exported(store)
+    imported(other, lines)
+    clock.advance(60)
+    for here in (store, other):
+        here.update(ALPHA.id, old, superseded_by="")
+        assert imported(here, lines) == (0, 0, 2)
+        assert found(here) == {"the timeout is five seconds", "the timeout is ten seconds"}
+
+
+def test_a_text_that_was_changed_here_is_not_hidden_by_an_import_of_the_one_before(
+    store: MemoryStore, other: MemoryStore, clock: ManualClock
+) -> None:
+    old = store.store(ALPHA, "the timeout is five seconds").id
+    imported(other, exported(store))
+    store.store(ALPHA, "the timeout is ten seconds", supersedes=old)
+    clock.advance(60)
+    other.update(ALPHA.id, old, content="the timeout is six seconds")
+    assert imported(other, exported(store)) == (1, 0, 1)
+    assert found(other) == {"the timeout is six seconds", "the timeout is ten seconds"}
+
+
+@pytest.mark.parametrize("seconds", [0, 60])
+def test_a_pair_that_was_reversed_here_stays_so_and_costs_the_next_import_nothing(
+    store: MemoryStore, other: MemoryStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    old = store.store(ALPHA, "the timeout is five seconds").id
+    new = store.store(ALPHA, "the timeout is ten seconds").id
+    imported(other, exported(store))
+    store.update(ALPHA.id, old, superseded_by=new)
+    clock.advance(seconds)
+    if seconds:
+        imported(other, exported(store))
+        other.update(ALPHA.id, old, superseded_by="")
+    other.update(ALPHA.id, new, superseded_by=old)
+    embedded: list[str] = []
+    monkeypatch.setattr(HashedWordsEmbedder, "embed", lambda _, texts: embedded.extend(texts))
+    assert imported(other, exported(store)) == (0, 0, 2)
+    monkeypatch.undo()
+    assert embedded == []
+    assert found(other) == {"the timeout is five seconds"}
+
+
+def test_who_takes_a_successor_back_overrules_an_import_that_still_waits_for_it(
+    store: MemoryStore, other: MemoryStore, clock: ManualClock
+) -> None:
+    old, _ = superseded(store)
+    lines = exported(store)
+    imported(other, lines[:1])
+    clock.advance(60)
+    other.update(ALPHA.id, old, superseded_by="")
+    assert imported(other, lines) == (1, 0, 1)
+    assert found(other) == {"the timeout is five seconds", "the timeout is ten seconds"}
+
+
+def test_who_names_another_successor_overrules_an_import_that_still_waits_for_one(
+    store: MemoryStore, other: MemoryStore
+) -> None:
+    old, _ = superseded(store)
+    lines = exported(store)
+    imported(other, lines[:1])
+    own = other.store(ALPHA, "the timeout is twenty seconds").id
+    other.update(ALPHA.id, old, superseded_by=own)
+    assert imported(other, lines) == (1, 0, 1)
+    assert other.get(ALPHA.id, old).superseded_by == own
+    other.delete(ALPHA.id, [own])
+    assert found(other) == {"the timeout is five seconds", "the timeout is ten seconds"}
+
+
+def test_a_successor_that_is_taken_back_while_an_import_embeds_stays_taken_back(
+    store: MemoryStore, other: MemoryStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = superseded(store)
+    lines = exported(store)
+    imported(other, lines)
+    other.delete(ALPHA.id, [new])
+    clock.advance(60)
+    embed = HashedWordsEmbedder.embed
+
+    def changed_meanwhile(embedder: HashedWordsEmbedder, texts: Sequence[str]) -> Vectors:
+        if len(texts) == len(lines):
+            own = other.store(ALPHA, "the timeout is twenty seconds").id
+            other.update(ALPHA.id, old, superseded_by=own)
+            other.update(ALPHA.id, old, superseded_by="")
+        return embed(embedder, texts)
+
+    monkeypatch.setattr(HashedWordsEmbedder, "embed", changed_meanwhile)
+    imported(other, lines)
+    numbers = ("five", "ten", "twenty")
+    assert found(other) == {f"the timeout is {number} seconds" for number in numbers}
 
 
 def test_a_later_text_from_elsewhere_does_not_undo_that_it_was_superseded_here(

@@ -143,6 +143,7 @@ def test_a_similar_memory_is_stored_with_a_hint(store: MemoryStore) -> None:
     assert [similar.id for similar in second.similar] == [first.id]
     assert 0.80 <= second.similar[0].score <= 0.95
     assert second.message is not None
+    assert f"replaces with superseded_by={second.id}, delete those that are wrong" in second.message
     assert store.count(ALPHA.id) == 2
 
 

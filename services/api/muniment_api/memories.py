@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from muniment.errors import InvalidValue, UnknownMemory
 from muniment.events import Event, EventType
 from muniment.memory import Anchor, CodeState, Draft, Memory, MemoryFilters, Stored
-from muniment.memory.model import clean_tags
+from muniment.memory.model import check_ids, clean_tags
 from muniment.project import Project
 from muniment.queue import utc_now
 from muniment.redis_client import REDIS_ERRORS
@@ -76,12 +76,13 @@ def newest(
 
 
 def expand(services: Services, project: Project, memory_ids: Sequence[str]) -> Expanded:
-    """Raises UnknownMemory when the project has none of them."""
+    """Raises InvalidValue, and UnknownMemory when the project has none of them."""
+    ids = check_ids(memory_ids)
     with _by_name(project):
-        found = services.memory.get_all(project.id, memory_ids)
+        found = services.memory.get_all(project.id, ids)
     services.memory.count_reads(memory.id for memory in found)
     known = {memory.id for memory in found}
-    missing = [one for one in dict.fromkeys(memory_ids) if one not in known]
+    missing = [one for one in ids if one not in known]
     return Expanded(project=project.name, memories=services.code.checked(found), missing=missing)
 
 
@@ -117,7 +118,8 @@ def store_batch(services: Services, project: Project, memories: Sequence[NewMemo
     with _by_name(project):
         batch = StoredBatch(items=services.memory.store_batch(project, drafts))
     for memory, stored in zip(memories, batch.items, strict=True):
-        _tell_stored(services, project, memory, stored)
+        if not _tell_stored(services, project, memory, stored):
+            break
     return batch
 
 
@@ -150,13 +152,15 @@ def _named(item: str) -> Iterator[None]:
         ) from error
 
 
-def _tell_stored(services: Services, project: Project, memory: NewMemory, stored: Stored) -> None:
+def _tell_stored(services: Services, project: Project, memory: NewMemory, stored: Stored) -> bool:
+    """False when Redis takes no event."""
     if not stored.created:
-        return
-    tell(services, project, EventType.MEMORY_STORED, {"id": stored.id, "tags": clean_tags(memory.tags)})
-    if stored.supersedes:
-        gone = {"id": stored.supersedes, "superseded_by": stored.id}
-        tell(services, project, EventType.MEMORY_SUPERSEDED, gone)
+        return True
+    new = {"id": stored.id, "tags": clean_tags(memory.tags)}
+    if not tell(services, project, EventType.MEMORY_STORED, new):
+        return False
+    gone = {"id": stored.supersedes, "superseded_by": stored.id}
+    return not stored.supersedes or tell(services, project, EventType.MEMORY_SUPERSEDED, gone)
 
 
 # --- changing ---------------------------------------------------------------------------------------------------
@@ -165,7 +169,7 @@ def _tell_stored(services: Services, project: Project, memory: NewMemory, stored
 def update(services: Services, project: Project, memory_id: str, change: Change) -> Memory:
     """Changes a memory and tells of it. A new text counts as written for the code as it is now.
 
-    Raises InvalidValue, UnknownMemory and MemorySuperseded.
+    A successor by itself is no change of what the memory says. Raises InvalidValue and UnknownMemory.
     """
     with _by_name(project):
         known = services.memory.get(project.id, memory_id)
@@ -179,11 +183,11 @@ def update(services: Services, project: Project, memory_id: str, change: Change)
             drop_anchor=change.path == "" and not change.moves,
             superseded_by=change.superseded_by,
         )
-    if change.superseded_by:
-        gone = {"id": memory_id, "superseded_by": change.superseded_by}
+    if updated.superseded_by not in (None, known.superseded_by):
+        gone = {"id": updated.id, "superseded_by": updated.superseded_by}
         tell(services, project, EventType.MEMORY_SUPERSEDED, gone)
-        if change == Change(superseded_by=change.superseded_by):  # and nothing else
-            return services.code.checked([updated])[0]
+    if updated.updated_at == known.updated_at:
+        return services.code.checked([updated])[0]
     return _told_of_change(services, project, updated)
 
 
@@ -243,11 +247,13 @@ def retag(
 
 
 def delete(services: Services, project: Project, memory_ids: Sequence[str]) -> Deleted:
-    """All or none, and tells of each. Raises UnknownMemory with those that the project lacks."""
+    """All or none, and tells of each. Raises InvalidValue, and UnknownMemory with those that the project lacks."""
+    ids = check_ids(memory_ids)
     with _by_name(project):
-        deleted = services.memory.delete(project.id, memory_ids)
-    for memory_id in dict.fromkeys(memory_ids):
-        tell(services, project, EventType.MEMORY_DELETED, {"id": memory_id})
+        deleted = services.memory.delete(project.id, ids)
+    for memory_id in ids:
+        if not tell(services, project, EventType.MEMORY_DELETED, {"id": memory_id}):
+            break  # two hundred waits for a server that hangs would last longer than anyone listens
     return Deleted(deleted=deleted)
 
 
@@ -266,10 +272,12 @@ def _told_of_change(services: Services, project: Project, memory: Memory) -> Mem
     return seen
 
 
-def tell(services: Services, project: Project, kind: EventType, data: Mapping[str, object]) -> None:
-    """The memory is of record already: that nobody can be told of it must not look like a failure."""
+def tell(services: Services, project: Project, kind: EventType, data: Mapping[str, object]) -> bool:
+    """Whether Redis took it. The memory is of record already: that nobody can be told must not look like a failure."""
     event = Event(type=kind, at=utc_now(), project=project.name, project_id=project.id, data=dict(data))
     try:
         services.bus.publish(event)
     except REDIS_ERRORS as error:
         logger.warning("no event for %s of %s: %s", kind, project.name, error)
+        return False
+    return True

@@ -5,17 +5,20 @@ import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
 from muniment.embedding import Embedder, Vectors
+from muniment.memory.filters import microseconds
 from muniment.memory.matrix import VectorMatrix
 from muniment.memory.model import Memory
 from muniment.memory.schema import prepare
 from muniment.sqlite import connect, immediate, snapshot
 
 EMBED_BATCH = 32
+READ_AT_ONCE = 5_000  # vectors, 8 MB
 TRIMMED = 0  # number of a tombstone that stands for all before it; memories count from 1
 
 COLUMNS = """id, project, project_id, content, source, created_at, updated_at, superseded_by, anchor,
@@ -97,20 +100,30 @@ class MemoryDatabase:
             matrix.drop(row["number"])
             matrix.foreign.discard(row["number"])
             seen = max(seen, row["sequence"])
-        for row in reader.execute(
-            "SELECT number, sequence, model, vector, superseded_by IS NOT NULL AS hidden FROM memories"
+        changed = reader.execute(
+            "SELECT number, sequence, model, vector, created_at, superseded_by IS NOT NULL AS hidden FROM memories"
             " WHERE project_id = ? AND sequence > ?",
             since,
-        ):
-            if row["model"] == self._embedder.name:
-                matrix.put(row["number"], np.frombuffer(row["vector"], dtype=np.float32), hidden=bool(row["hidden"]))
-                matrix.foreign.discard(row["number"])
-            else:
-                matrix.drop(row["number"])
-                matrix.foreign.add(row["number"])
-            seen = max(seen, row["sequence"])
+        )
+        while rows := changed.fetchmany(READ_AT_ONCE):
+            self._take(matrix, rows)
+            seen = max(seen, *(row["sequence"] for row in rows))
         matrix.sequence = seen
         return matrix
+
+    def _take(self, matrix: VectorMatrix, rows: Sequence[sqlite3.Row]) -> None:
+        ours = [row for row in rows if row["model"] == self._embedder.name]
+        if ours:
+            numbers = [row["number"] for row in ours]
+            vectors = np.frombuffer(b"".join(row["vector"] for row in ours), dtype=np.float32)
+            stored = [microseconds(datetime.fromisoformat(row["created_at"])) for row in ours]
+            hidden = [bool(row["hidden"]) for row in ours]
+            matrix.put(numbers, vectors.reshape(len(ours), -1), stored, hidden)
+            matrix.foreign.difference_update(numbers)
+        for row in rows:
+            if row["model"] != self._embedder.name:
+                matrix.drop(row["number"])
+                matrix.foreign.add(row["number"])
 
     def adopt(self, project_ids: Sequence[str]) -> None:
         """Embeds anew what another model embedded, a few at a time and outside every lock of the database."""

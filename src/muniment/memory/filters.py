@@ -9,8 +9,10 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Self
 
 from muniment.errors import InvalidValue
+from muniment.memory.matrix import EVER, Span
 from muniment.memory.model import MAX_SOURCE, clean_tags, clean_text
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_CHARACTER = "\U0010ffff"
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
@@ -43,13 +45,14 @@ class MemoryFilters:
         return cls(tuple(clean_tags(tags)), since, until, prefix, include_superseded)
 
     @property
-    def narrow(self) -> bool:
-        """Whether anything but superseded memories is left out."""
-        return bool(self.tags or self.after or self.before or self.source)
+    def stored(self) -> Span:
+        """When those that pass were stored."""
+        since = microseconds(self.after) if self.after is not None else EVER[0]
+        return since, microseconds(self.before) if self.before is not None else EVER[1]
 
     def numbers(self, reader: sqlite3.Connection, project_id: str) -> list[int] | None:
-        """The numbers of the memories that pass, superseded or not; None when nothing else is looked at."""
-        if not self.narrow:
+        """The numbers of the memories that pass, superseded or not; None when only ``stored`` is looked at besides."""
+        if not self.tags and not self.source:
             return None
         where, values = self._narrowing(project_id)
         # one row with all of them: a hundred thousand rows would cost more than the search itself
@@ -83,6 +86,11 @@ class MemoryFilters:
 
 
 CURRENT = MemoryFilters()  # all that nothing superseded
+
+
+def microseconds(at: datetime) -> int:
+    """Since 1970, exactly."""
+    return (at - EPOCH) // timedelta(microseconds=1)
 
 
 def moment(field: str, given: str | datetime | None, *, end_of_day: bool = False) -> datetime | None:

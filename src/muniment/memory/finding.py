@@ -32,12 +32,18 @@ def find(
             matrix = database.matrix(reader, project_id)
             among = filters.numbers(reader, project_id)
             by_meaning = matrix.nearest(
-                vector, max(POOL, 2 * limit), among=among, min_score=min_score, hidden=filters.include_superseded
+                vector,
+                max(POOL, 2 * limit),
+                among=among,
+                min_score=min_score,
+                hidden=filters.include_superseded,
+                stored=filters.stored,
             )
             nearest.update(by_meaning)
             for token, named in _named(reader, project_id, query, superseded=filters.include_superseded).items():
                 telling.add(token)
-                exact.update(matrix.scores(vector, named if among is None else named.intersection(among)))
+                passing = named if among is None else named.intersection(among)
+                exact.update(matrix.scores(vector, passing, filters.stored))
         # of many projects together no more than of one: each candidate is read and compared word by word
         best = sorted(nearest.items(), key=lambda item: -item[1])[: max(POOL, 2 * limit)]
         scores = dict(best) | {number: score for number, score in exact.items() if score >= min_score}

@@ -14,6 +14,7 @@ MAX_SOURCE = 1_000  # characters
 MAX_TAGS = 50
 MAX_TAG = 100  # characters
 MAX_BATCH = 200  # memories stored by one call
+MAX_ID = 64  # characters
 
 
 class Anchor(BaseModel):
@@ -120,7 +121,7 @@ def clean_draft(draft: Draft, field: str = "") -> Draft:
         content=clean_text(f"{field}content", draft.content),
         tags=clean_tags(draft.tags, f"{field}tags"),
         source=clean_source(draft.source, f"{field}source"),
-        supersedes=draft.supersedes or None,
+        supersedes=(draft.supersedes or "").strip() or None,
         anchor=draft.anchor,
     )
 
@@ -157,11 +158,12 @@ def clean_tags(tags: str | Iterable[str], field: str = "tags") -> list[str]:
     return clean
 
 
-def check_ids(field: str, memory_ids: Sequence[str]) -> list[str]:
-    """Each once. Raises InvalidValue when there is none, or more than one call may name."""
+def check_ids(memory_ids: Sequence[str]) -> list[str]:
+    """Without surrounding space, each once. Raises InvalidValue when there is none, or more than one call may name."""
+    field = "memory ids"  # what they come in has other names
     if not memory_ids:
         raise InvalidValue(field, list(memory_ids), "name at least one memory")
-    distinct = list(dict.fromkeys(memory_ids))
+    distinct = list(dict.fromkeys(clean_text(field, memory_id, MAX_ID) for memory_id in memory_ids))
     if len(distinct) > MAX_BATCH:
         raise InvalidValue(field, f"{len(distinct)} ids", f"name at most {MAX_BATCH} in one call")
     return distinct

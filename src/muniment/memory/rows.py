@@ -49,17 +49,24 @@ class RowWriter:
         self.tag(project.id, memory_id, draft.tags)
         return memory_id
 
-    def supersede(self, project_id: str, memory_id: str, successor: str) -> None:
-        """By one that is there already, or with "" by none any more. When that was changed is no part of what it says.
+    def supersede(self, project_id: str, memory_id: str, successor: str, now: datetime) -> bool:
+        """By one that is there already, instead of any other, or with "" by none any more; whether that is news.
 
-        Raises UnknownMemory, MemorySuperseded, and InvalidValue when the memory would come to replace itself.
+        That it has a successor is no part of what it says. That it has none any more is a later state of it: else the
+        next import of the earlier one would hide it again, and the next clean-up delete what was unused while hidden.
+        Raises UnknownMemory, and InvalidValue when the memory would come to replace itself.
         """
+        known = self.get(project_id, memory_id).superseded_by
+        # what an import still waits for is overruled too
+        gone = self._database.writer.execute("DELETE FROM awaited WHERE memory_id = ?", (memory_id,)).rowcount
         if not successor:
+            if not known and not gone:
+                return False
             self._hide(memory_id, None)
-            return
-        if self.get(project_id, memory_id).superseded_by == successor:
-            return
-        self._current(project_id, memory_id)
+            self.change(memory_id, {}, now)
+            return True
+        if known == successor:
+            return False
         self.get(project_id, successor)
         if leads_to(self._database.writer, successor, memory_id):
             reason = (
@@ -67,6 +74,7 @@ class RowWriter:
             )
             raise InvalidValue("superseded_by", successor, reason)
         self._hide(memory_id, successor)
+        return True
 
     def _current(self, project_id: str, memory_id: str) -> None:
         """Raises UnknownMemory and MemorySuperseded."""

@@ -37,6 +37,10 @@ from muniment.project import Project
 DUPLICATE = 0.95  # cosine above which a new memory is not stored
 SIMILAR = 0.80  # cosine from which the answer points at what is there
 MAX_SIMILAR = 5
+SIMILAR_EXIST = (
+    "Similar memories exist: update those that this one replaces with superseded_by={memory_id},"
+    " delete those that are wrong."
+)
 COMPARED = 50  # of long texts with one beginning the nearest need not be the same one
 # A model reads only the beginning of a long text: there, the words must agree too before it counts as a duplicate.
 READ_WHOLE = 800  # characters
@@ -121,9 +125,7 @@ class MemoryStore:
                 field = f"memories[{len(stored)}]." if len(drafts) > 1 else ""
                 memory_id = self._rows.insert(project, draft, vector, self._clock(), field)
                 fresh.append((memory_id, draft.content, vector))
-                message = (
-                    None if not near else "Similar memories exist: supersede or delete those that this one makes wrong."
-                )
+                message = SIMILAR_EXIST.format(memory_id=memory_id) if near else None
                 stored.append(
                     Stored(id=memory_id, created=True, supersedes=draft.supersedes, similar=near, message=message)
                 )
@@ -170,9 +172,11 @@ class MemoryStore:
     ) -> Memory:
         """Changes what is given; keeps the id and the time it was stored. An empty ``source`` takes it away.
 
-        ``superseded_by``: the id of the memory that replaces this one; empty, none does any more. By itself it is no
-        change of what the memory says. Raises InvalidValue when nothing is given, UnknownMemory, MemorySuperseded.
+        ``superseded_by``: the id of the memory that replaces this one; empty, none does any more. A successor by itself
+        is no change of what the memory says; to take one back is. Raises InvalidValue when nothing is given, and
+        UnknownMemory.
         """
+        (memory_id,) = check_ids([memory_id])
         says = content is not None or tags is not None or source is not None or anchor is not None or drop_anchor
         if not says and superseded_by is None:
             raise InvalidValue("update", "nothing", "give content, tags, source, superseded_by or the code it is about")
@@ -186,10 +190,11 @@ class MemoryStore:
             changes["source"] = clean_source(source)
         if anchor is not None or drop_anchor:
             changes["anchor"] = anchor.model_dump_json() if anchor is not None else None
+        successor = superseded_by.strip() if superseded_by is not None else None
         with self._database.write():
             self._rows.get(project_id, memory_id)
-            if superseded_by is not None:
-                self._rows.supersede(project_id, memory_id, superseded_by)
+            if successor is not None:
+                self._rows.supersede(project_id, memory_id, successor, self._clock())
             if says:
                 self._rows.change(memory_id, changes, self._clock())
             if wanted is not None:
@@ -206,6 +211,7 @@ class MemoryStore:
         replace: str | Sequence[str] | None = None,
     ) -> Memory:
         """Adds and removes tags, or replaces all of them. Raises InvalidValue and UnknownMemory."""
+        (memory_id,) = check_ids([memory_id])
         added, removed = clean_tags(add, "add_tags"), clean_tags(remove, "remove_tags")
         wanted = clean_tags(replace, "set_tags") if replace is not None else None
         if wanted is None and not added and not removed:
@@ -224,7 +230,7 @@ class MemoryStore:
 
         What a deleted memory had superseded is found again.
         """
-        ids = check_ids("memory_ids", memory_ids)
+        ids = check_ids(memory_ids)
         with self._database.write():
             unknown = [memory_id for memory_id in ids if not self._rows.delete(project_id, memory_id)]
             if unknown:
@@ -277,7 +283,7 @@ class MemoryStore:
 
     def get_all(self, project_id: str, memory_ids: Sequence[str]) -> list[Memory]:
         """Those of the ids that the project has, in their order. Raises UnknownMemory when it has none."""
-        ids = check_ids("memory_ids", memory_ids)
+        ids = check_ids(memory_ids)
         with self._database.read() as reader:
             found = {memory.id: memory for memory in by_id(reader, ids) if memory.project_id == project_id}
         if not found:
@@ -360,7 +366,8 @@ class MemoryStore:
     def take_in(self, project: Project, records: Sequence[Record], *, dry_run: bool = False) -> Imported:
         """Takes in exported memories with their ids and dates, at most MAX_BATCH; harmless to repeat.
 
-        One that is known is replaced by a later state of it and left alone otherwise. Raises UnknownProject.
+        One that is known is replaced by a later state of it, superseded when the same state of it was elsewhere, and
+        left alone otherwise. Raises UnknownProject.
         """
         return take_in(self._database, project, records, dry_run=dry_run)
 

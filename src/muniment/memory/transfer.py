@@ -12,12 +12,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from muniment.embedding import Vectors
 from muniment.errors import InvalidValue, UnknownProject
 from muniment.memory.database import MemoryDatabase
-from muniment.memory.model import Anchor, Memory, clean_source, clean_tags, clean_text
+from muniment.memory.model import MAX_ID, Anchor, Memory, clean_source, clean_tags, clean_text
 from muniment.memory.rows import leads_to
 from muniment.project import Project
 from muniment.pushed import check_path
 
-MAX_ID = 64  # characters
 MAX_SYMBOL = 1_000  # characters
 RESERVED = (".", "..", "export")  # what stands in their place in an address leads elsewhere
 ID_BYTES = 8
@@ -96,10 +95,8 @@ def _record(number: int, line: str | bytes) -> Record:
 def _id(field: str, given: str) -> str:
     """As it stands in addresses."""
     memory_id = clean_text(field, given, MAX_ID)
-    if "/" in memory_id or memory_id in RESERVED:
-        reason = (
-            "it could not stand in an address; write another, without '/', here and wherever superseded_by names it"
-        )
+    if "/" in memory_id or memory_id in RESERVED or not memory_id.isprintable():
+        reason = "it cannot stand in an address; write another, as 'a-1', here and wherever superseded_by names it"
         raise InvalidValue(field, memory_id, reason)
     return memory_id
 
@@ -150,7 +147,10 @@ def take_in(database: MemoryDatabase, project: Project, records: Sequence[Record
             raise UnknownProject(project.name, [])
         for record in changed:
             memory_id = id_here(writer, project.id, record.id)
-            if _is_later(writer, memory_id, record):
+            known = _updated_at(writer, memory_id)
+            if known is not None and known > record.updated_at:  # since it was looked at
+                continue
+            if known != record.updated_at:
                 _put(database, project, memory_id, record, vectors[record.id])
             _supersede(database, project.id, memory_id, record.superseded_by)
     return told
@@ -161,20 +161,29 @@ def _news(reader: sqlite3.Connection, project_id: str, records: Iterable[Record]
     news = {}
     for record in records:
         memory_id = id_here(reader, project_id, record.id)
-        known = reader.execute("SELECT superseded_by FROM memories WHERE id = ?", (memory_id,)).fetchone()
+        known = _updated_at(reader, memory_id)
         if known is None:
             news[record.id] = Fate.ADDED
-        elif _is_later(reader, memory_id, record):
+        elif known < record.updated_at:
             news[record.id] = Fate.UPDATED
-        elif record.superseded_by and known["superseded_by"] is None:
-            there = _is_there(reader, project_id, id_here(reader, project_id, record.superseded_by))
-            news[record.id] = Fate.UPDATED if there else Fate.AWAITS
+        # a later state here may be that the successor was taken back
+        elif known == record.updated_at and record.superseded_by and not _is_superseded(reader, memory_id):
+            successor = id_here(reader, project_id, record.superseded_by)
+            if not _is_there(reader, project_id, successor):
+                news[record.id] = Fate.AWAITS
+            elif not leads_to(reader, successor, memory_id):
+                news[record.id] = Fate.UPDATED
     return news
 
 
-def _is_later(reader: sqlite3.Connection, memory_id: str, record: Record) -> bool:
+def _updated_at(reader: sqlite3.Connection, memory_id: str) -> datetime | None:
     known = reader.execute("SELECT updated_at FROM memories WHERE id = ?", (memory_id,)).fetchone()
-    return known is None or datetime.fromisoformat(known["updated_at"]) < record.updated_at
+    return datetime.fromisoformat(known["updated_at"]) if known else None
+
+
+def _is_superseded(reader: sqlite3.Connection, memory_id: str) -> bool:
+    found = reader.execute("SELECT 1 FROM memories WHERE id = ? AND superseded_by IS NOT NULL", (memory_id,))
+    return found.fetchone() is not None
 
 
 def id_here(reader: sqlite3.Connection, project_id: str, memory_id: str) -> str:

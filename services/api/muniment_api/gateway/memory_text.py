@@ -110,8 +110,7 @@ def _stored(stored: Stored, beginnings: Mapping[str, str]) -> str:
         return "\n".join([stored.message or "Not stored.", *([f"  {stored.duplicate_of} {known}"] if known else [])])
     instead = f", in place of {stored.supersedes}" if stored.supersedes else ""
     lines = [f"Stored as {stored.id}{instead}."]
-    if stored.similar:
-        lines.append(f"Similar ones are there; those that it replaces: update_memory with superseded_by={stored.id}:")
+    lines += [stored.message] if stored.message else []
     lines += [f"- {one.id} {one.score:.2f} {beginnings.get(one.id, '')}".rstrip() for one in stored.similar]
     return "\n".join(lines)
 

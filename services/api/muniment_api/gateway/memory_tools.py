@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, WithJsonSchema
 
 from muniment.errors import MunimentError
 from muniment.memory import MAX_LIMIT, Memory, MemoryFilters, Stored
-from muniment.memory.model import MAX_BATCH
+from muniment.memory.model import MAX_BATCH, check_ids
 from muniment.project import Project
 from muniment_api import memories as memory_answers
 from muniment_api.deps import Services
@@ -175,13 +175,15 @@ class MemoryTools:
     def delete_memory(
         self,
         project: ProjectName,
-        memory_id: Annotated[str | list[str], Field(description="As in results; of a list all or none.")],
+        memory_id: Annotated[
+            str | list[str], Field(description=f"As in results; of a list (at most {MAX_BATCH}) all or none.")
+        ],
     ) -> Annotated[CallToolResult, Deleted]:
         """Delete a memory that is wrong, for good. One that was replaced is better superseded."""
         of = self._project(project)
-        ids = [memory_id] if isinstance(memory_id, str) else memory_id
+        ids = check_ids([memory_id] if isinstance(memory_id, str) else memory_id)
         deleted = memory_answers.delete(self._services, of, ids)
-        return answer(f"[{of.name}] Deleted {', '.join(dict.fromkeys(ids))}.", deleted)
+        return answer(f"[{of.name}] Deleted {', '.join(ids)}.", deleted)
 
     def list_topics(self, project: ProjectName, projects: OtherProjects = None) -> Annotated[CallToolResult, Topics]:
         """The tags of memories, most used first, with their number."""
