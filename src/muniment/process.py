@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -26,6 +26,7 @@ M_TRIM_THRESHOLD, M_ARENA_MAX = -1, -8
 KEPT_FREE_BYTES = 8 << 20
 HEAPS = 4
 AUTOGROUP = Path("/proc/self/autogroup")
+AUTOGROUP_TRIES, AUTOGROUP_SECONDS = 8, 0.15
 
 
 def die_with_parent(parent_pid: int) -> bool:
@@ -70,16 +71,25 @@ def lower_session(niceness: int) -> None:
     Linux may share the processor among sessions first (sched_autogroup): niceness then counts inside each alone, and
     what has a session of its own takes as much as all the rest.
     """
-    if os.getsid(0) == os.getpid():
-        with suppress(OSError):  # no such kernel
+    if os.getsid(0) != os.getpid():
+        return
+    for _ in range(AUTOGROUP_TRIES):
+        try:
             AUTOGROUP.write_text(str(niceness))
+            return
+        except BlockingIOError:  # one such change in a tenth of a second, for all of the machine
+            time.sleep(AUTOGROUP_SECONDS)
+        except OSError:  # no such kernel
+            return
 
 
-def give_back_memory() -> None:
-    """Has glibc return what is free inside its heaps: 37 MB after the models were loaded. Elsewhere it does nothing."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
+def give_back_memory() -> bool:
+    """Has the C library return what is free inside its heaps; False where it cannot be asked to (macOS, musl).
+
+    Takes some milliseconds.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    return trim is not None and bool(trim(ctypes.c_size_t(0)))
 
 
 def spawn(

@@ -1,5 +1,6 @@
 """Search over REST and MCP: what a question may ask for, and what an answer tells besides its hits."""
 
+import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -11,6 +12,7 @@ from mcp import Client
 from mcp_types import TextContent
 from search_tree import ExactVectors, Tree
 
+from muniment.manifest import ManifestReader
 from muniment.queue import utc_now
 from muniment.settings import Settings
 from muniment_api.deps import Services
@@ -55,6 +57,38 @@ def get(api: TestClient, route: str, **params: Any) -> dict[str, Any]:
     answer = api.get(f"{PROJECTS}/alpha/{route}", params=params)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        (sqlite3.SQLITE_CANTOPEN, "cannot be opened"),
+        (sqlite3.SQLITE_BUSY, "has been locked"),
+        (sqlite3.SQLITE_CORRUPT, "is rebuilt from the sources"),
+    ],
+)
+@pytest.mark.parametrize("opened_before", [False, True])
+@pytest.mark.usefixtures("alpha")
+def test_a_manifest_that_cannot_be_read_leaves_the_words_and_every_answer_says_why(
+    api: TestClient, monkeypatch: pytest.MonkeyPatch, code: int, says: str, *, opened_before: bool
+) -> None:
+    if opened_before:
+        get(api, "search", q="gateway")
+
+    def fails(*_: object, **__: object) -> None:
+        error = sqlite3.OperationalError("no")
+        error.sqlite_errorcode = code
+        raise error
+
+    monkeypatch.setattr("muniment.manifest.reader.connect", fails)
+    monkeypatch.setattr(ManifestReader, "state", fails)
+    answer = get(api, "search", q="gateway retry")
+    assert {hit["path"] for hit in answer["results"]} == {"src/pay.py", "src/refund.py"}
+    assert says in answer["degraded"][0]
+    assert says in answer["index"]["warnings"][0]
+    listed = api.get(PROJECTS)
+    assert listed.status_code == 200
+    assert says in listed.json()["items"][0]["index"]["warnings"][0]
 
 
 @pytest.mark.usefixtures("alpha")

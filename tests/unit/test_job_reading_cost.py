@@ -62,12 +62,14 @@ def asking(fleet) -> dict[str, Callable[[], object]]:
     _, running = fleet.running(project)
     behind = fleet.asked(project)
     backlog = Backlog(fleet.redis, fleet.queue, fleet.leases)
+    fleet.queue.standing([project.id])  # its script is loaded once
     return {
         "a job that runs": lambda: fleet.queue.get(running.id),
         "a job that waits": lambda: fleet.queue.get(behind),
         "the newest jobs": lambda: fleet.queue.list(limit=20),
         "those of one project": lambda: fleet.queue.list(project_id=project.id),
         "what a project shows": lambda: fleet.queue.current(project.id),
+        "what every answer tells": lambda: fleet.queue.standing([project.id, "another", "a third"]),
         "what has not ended": lambda: fleet.queue.unfinished(project.id),
         "what waits": lambda: backlog.status([project], NOW),
         "what there is to do": fleet.queue.projects_with_work,
@@ -80,6 +82,7 @@ MOST = {
     "the newest jobs": 4,
     "those of one project": 4,
     "what a project shows": 4,
+    "what every answer tells": 1,
     "what has not ended": 1,
     "what waits": 7,
     "what there is to do": 3,

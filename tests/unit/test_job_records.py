@@ -3,9 +3,11 @@
 import pytest
 from job_fleet import make_project
 
+from muniment.dirty import DirtyPaths
 from muniment.errors import InvalidValue, UnknownJob
 from muniment.job_records import NO_SLOT, READ_AHEAD
 from muniment.jobs import JobKind, JobRequest, JobStatus
+from muniment.redis_client import job_key
 
 
 def test_pages_are_newest_first_and_stay_the_same_when_jobs_come_in_front(fleet):
@@ -149,6 +151,36 @@ def test_a_project_shows_what_runs_else_what_waits_else_what_is_paused_else_the_
     unfinished = fleet.queue.unfinished(project.id)
     assert (unfinished.moving, unfinished.paused) == ([running.id, behind], [paused])
     assert ended not in unfinished.ids
+
+
+def test_what_every_answer_tells_of_a_project_is_the_state_of_its_current_job(fleet):
+    projects = [make_project(name) for name in ("idle", "ended", "waiting", "running", "paused", "gone")]
+    _, ended, waiting, running, paused, gone = projects
+    fleet.finished(ended)
+    for project in (waiting, running, paused, gone):
+        fleet.finished(project)
+        fleet.clock.advance(1)
+        job_id = fleet.asked(project)
+        if project is running:
+            fleet.queue.claim_next(fleet.lease(project))
+        elif project is paused:
+            fleet.queue.pause(job_id)
+        elif project is gone:
+            fleet.redis.delete(job_key(job_id))
+    told = fleet.queue.standing([project.id for project in projects])
+    assert [one.status for one in told] == [None, "completed", "queued", "running", "paused", None]
+    for project, one in zip(projects, told, strict=True):
+        current = fleet.queue.current(project.id)
+        # that a waiting job is held up by another is no state of its own
+        held_up = current is not None and current.status == JobStatus.BLOCKED
+        assert one.status == (JobStatus.QUEUED if held_up else current and current.status)
+    assert fleet.queue.standing([]) == []
+
+
+def test_changed_paths_that_wait_are_told_with_it(fleet):
+    project, other = make_project(), make_project("beta")
+    DirtyPaths(fleet.redis).add(project.id, ["a.py", "b.py"])
+    assert [one.dirty for one in fleet.queue.standing([other.id, project.id])] == [0, 2]
 
 
 def test_a_job_is_not_blocked_by_the_worker_that_is_about_to_claim_it(fleet):

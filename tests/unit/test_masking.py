@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from muniment.masking import Masked, catalogue, keep_compiled, load_rules, mask
+from muniment.masking import Masked, mask
 
 LETTERS, DIGITS, UPPER, HEX = string.ascii_letters, string.digits, string.ascii_uppercase, "0123456789abcdef"
 ALNUM = LETTERS + DIGITS
@@ -360,23 +360,3 @@ def test_a_long_text_made_to_stall_the_rules_comes_to_an_end(unit: str, path: st
 def test_a_key_without_an_end_comes_to_an_end(filling: str) -> None:
     text = "-----BEGIN PRIVATE KEY-----" + (filling * LONG)[:LONG]
     assert mask("a.pem", text).text.count("\n") == text.count("\n")
-
-
-def test_the_compiled_rules_are_kept_in_the_folder_that_they_are_loaded_from(tmp_path, monkeypatch):
-    monkeypatch.setattr(catalogue, "_compiled", [])
-    catalogue.scanner.cache_clear()
-    load_rules(tmp_path / "cache" / "rules")
-    kept = [path for path in (tmp_path / "cache").rglob("*") if path.is_file() and path.name != "lock"]
-    catalogue.scanner.cache_clear()
-    assert kept
-
-
-def test_the_first_text_loads_the_rules_from_the_folder_that_was_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(catalogue, "_compiled", [])
-    catalogue.scanner.cache_clear()
-    keep_compiled(tmp_path / "rules")
-    before = list(tmp_path.iterdir())
-    mask("a.py", "x = 1")
-    kept = [path.name for path in (tmp_path / "rules").iterdir() if path.name != "lock"]
-    catalogue.scanner.cache_clear()
-    assert (before, bool(kept)) == ([], True)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from muniment.search import CHARACTERS_A_TOKEN, LEAST_TOKENS, FilePlace, Place, SearchHit, fit
+from muniment.search import CHARACTERS_A_TOKEN, LEAST_TOKENS, FilePlace, Place, SearchHit, fit, shorter
 from muniment.status import IndexHeader, IndexState
 from muniment_api.gateway.search_text import fitted_related, fitted_search, related_text, search_text
 from muniment_api.search_answers import ProjectIndex, RelatedAnswer, SearchAnswer
@@ -67,6 +67,10 @@ RELATED = st.builds(
 MANY = settings(max_examples=150, deadline=None)
 
 
+def lines(place: Place | SearchHit) -> tuple[int, int]:
+    return place.start_line, place.end_line
+
+
 @MANY
 @given(answer=SEARCHES, room=ROOM, project=NAME)
 def test_no_answer_is_longer_than_its_room_and_none_hides_what_it_leaves_out(
@@ -78,6 +82,9 @@ def test_no_answer_is_longer_than_its_room_and_none_hides_what_it_leaves_out(
     assert len(shown.results) + len(shown.left_out) == len(answer.results) + len(answer.left_out)
     assert [hit.path for hit in (*shown.results, *shown.left_out)] == [
         hit.path for hit in (*answer.results, *answer.left_out)
+    ]
+    assert [lines(place) for place in shown.left_out] == [
+        lines(place) for place in (*answer.results, *answer.left_out)[len(shown.results) :]
     ]
     if shown.left_out:
         assert f"No room for {len(shown.left_out)} " in text
@@ -92,6 +99,9 @@ def test_nor_is_one_about_what_is_like_a_place(answer: RelatedAnswer, room: int,
     assert len(text) <= room
     assert text == related_text(project, shown, room)
     assert len(shown.results) + len(shown.left_out) == len(answer.results) + len(answer.left_out)
+    assert f"\n{'Like' if answer.results else 'Nothing is like'} " in text
+    if answer.of.symbol is None:
+        assert f":{answer.of.start_line}-{answer.of.end_line}" in text
 
 
 COMPLETE = IndexHeader(
@@ -126,6 +136,17 @@ def test_with_the_least_room_and_long_paths_something_is_shown_or_named(length: 
     assert f"No room for {len(shown.left_out)} {'more ' if shown.results else ''}files" in text
     assert (": ppp" in text) == (length < 90)
     assert text.endswith("A larger max_tokens shows them.")
+
+
+def test_a_hit_that_is_first_cut_and_then_left_out_is_named_with_all_its_lines() -> None:
+    long = hit("a.py", "\n".join(f"line {number} of some code" for number in range(1, 201)))
+    (cut,), _ = fit([long], {"150"}, LEAST_TOKENS)
+    assert 1 < cut.start_line <= 150 <= cut.end_line < 200
+    again, place = shorter([cut], {"150"}, 200)
+    assert place is None
+    rest, place = shorter(again, {"150"}, 10_000)
+    assert place is not None
+    assert (rest, lines(place)) == ([], (1, 200))
 
 
 def test_a_long_story_about_the_index_leaves_room_for_a_hit_and_says_that_it_was_cut() -> None:

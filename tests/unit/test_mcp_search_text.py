@@ -101,3 +101,15 @@ def test_what_is_like_a_place_names_that_place() -> None:
     assert "\nLike b.py:3-9 (pay):\n\na.md:1-2 0.50\n" in related_text("k8s", found)
     alone = RelatedAnswer(of=place(), results=[], index=COMPLETE, took_ms=1.0)
     assert related_text("k8s", alone).endswith("\nNothing is like b.py:3-9.")
+
+
+def test_the_place_is_named_however_much_else_there_is_to_say() -> None:
+    warned = COMPLETE.model_copy(update={"warnings": ["w" * 900]})
+    found = RelatedAnswer(of=place(symbol="pay"), results=[hit()], index=warned, took_ms=1.0)
+    assert "a larger max_tokens shows it.)\nLike b.py:3-9 (pay):\n\na.md:1-2 0.50\n" in related_text("k8s", found, 800)
+    deep = place(path="src/" + "folder/" * 200 + "b.py")
+    shown = related_text("k8s", found.model_copy(update={"of": deep}), 800).split("\n\n")[0]
+    assert len(shown) == 400
+    last = shown.split("\n")[-1]
+    assert last.startswith("Like src/folder/folder/")
+    assert last.endswith("older/b.py:3-9:")

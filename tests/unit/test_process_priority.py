@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from muniment.process import lower_session
+from muniment.process import AUTOGROUP_SECONDS, AUTOGROUP_TRIES, lower_session
 
 AUTOGROUP = Path("/proc/self/autogroup")
 TELLS = """
@@ -44,3 +44,32 @@ def test_a_kernel_without_such_groups_changes_nothing(monkeypatch: pytest.Monkey
     monkeypatch.setattr("os.getpid", lambda: 1)
     lower_session(7)
     assert not (tmp_path / "nothing").exists()
+
+
+class Busy:
+    """A kernel that lets one process of the machine at a time change its group: ``free_after`` refusals."""
+
+    def __init__(self, free_after: int) -> None:
+        self.tries: list[str] = []
+        self._free_after = free_after
+
+    def write_text(self, text: str) -> None:
+        self.tries.append(text)
+        if len(self.tries) <= self._free_after:
+            raise BlockingIOError
+
+
+@pytest.mark.parametrize(
+    ("free_after", "pauses"), [(0, 0), (2, 2), (AUTOGROUP_TRIES - 1, AUTOGROUP_TRIES - 1), (99, AUTOGROUP_TRIES)]
+)
+def test_who_comes_while_another_changes_its_group_tries_again_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, free_after: int, pauses: int
+) -> None:
+    kernel, paused = Busy(free_after), list[float]()
+    monkeypatch.setattr("muniment.process.AUTOGROUP", kernel)
+    monkeypatch.setattr("muniment.process.time.sleep", paused.append)
+    monkeypatch.setattr("os.getsid", lambda _pid: 1)
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    lower_session(7)
+    assert kernel.tries == ["7"] * min(free_after + 1, AUTOGROUP_TRIES)
+    assert paused == [AUTOGROUP_SECONDS] * pauses

@@ -129,6 +129,25 @@ def test_a_text_that_takes_over_a_slot_while_its_vector_is_asked_for_is_not_foun
     assert meanwhile == search.search(tree.project, "alpha").results
 
 
+def test_a_first_build_does_not_ask_twice_for_vectors_while_it_commits(search: Search, tree: Tree) -> None:
+    tree.index({"a.py": "alpha", "b.py": "alpha beta"})
+    found(search, tree, "alpha")
+    tree.vectors.queries.clear()
+    tree.vectors.meanwhile = lambda: tree.index({"c.py": "alpha gamma"})
+    found(search, tree, "alpha")
+    assert len(tree.vectors.queries) == 1
+
+
+def test_vectors_of_a_collection_that_another_takes_the_place_of_are_asked_for_with_their_texts(
+    search: Search, tree: Tree
+) -> None:
+    tree.index({"a.py": "alpha", "b.py": "beta"})
+    tree.vectors.meanwhile = lambda: tree.set_meta(collection=f"{tree.project.id}-another")
+    tree.vectors.queries.clear()
+    search.search(tree.project, "alpha")
+    assert len(tree.vectors.queries) == 2
+
+
 def test_identical_texts_in_two_files_are_both_found_by_meaning(search: Search, tree: Tree) -> None:
     tree.index({"a.py": "is same", "b.py": "is same", "c.py": "other"})
     assert set(found(search, tree, "is")) >= {"a.py", "b.py"}
@@ -181,6 +200,23 @@ def test_many_projects_share_a_bounded_number_of_open_readers(
     assert search.search(other, "lease").results == []
     assert found(search, tree, "lease") == ["a.py"]
     assert len(search._indexes._open) == 1
+
+
+def test_asking_how_far_an_index_is_neither_opens_it_nor_keeps_it_open(
+    search: Search, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muniment.search.open_indexes.MAX_OPEN_PROJECTS", 2)
+    tree.index({"a.py": "take the lease"})
+    assert search.counted(tree.project.id) is None
+    second, third = (tree.project.model_copy(update={"id": f"{name}-abc123"}) for name in ("second", "third"))
+    for project in (tree.project, second):
+        search.search(project, "lease")
+    counters, meta = search.counted(tree.project.id) or (None, None)
+    assert counters is not None
+    assert meta is not None
+    assert (counters.files_lexical, meta.collection) == (1, tree.collection)
+    search.search(third, "lease")
+    assert search.counted(tree.project.id) is None  # the one that was searched longest ago was closed
 
 
 @pytest.mark.parametrize("question", ["", " \n", "x" * (MAX_QUESTION + 1)])

@@ -19,6 +19,18 @@ ASKING = 8
 LONG = 30.0  # seconds; nothing waits for it
 
 
+class Clock:
+    """``asked`` counts how often."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.asked = threading.Semaphore(0)
+
+    def __call__(self) -> float:
+        self.asked.release()
+        return self.now
+
+
 class Asking:
     """``fetch`` waits until ``go`` is set, and then fails as often as ``failures`` says."""
 
@@ -52,6 +64,7 @@ def asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Asking]:
     monkeypatch.setattr("muniment.search.passing.MOST_ASKED", 0)
     tree = Tree(tmp_path)
     tree.index({f"{folder}/a{number}.py": "is " * number for folder in ("src", "lib") for number in (1, 2)})
+    tree.index({f"three/b{number}.py": "was " * number for number in (1, 2, 3)})
     asking = Asking(tree)
     yield asking
     asking.go.set()
@@ -118,3 +131,71 @@ def test_another_filter_does_not_wait(asking: Asking, threads: ThreadPoolExecuto
     assert asking.began.acquire(timeout=LONG)
     assert asking.of(glob="lib/**", fetch=lambda _slots: {}).held is not None
     assert not first.done()
+    asking.go.set()
+    assert first.result(LONG).held is not None
+
+
+def test_what_takes_longer_than_one_call_may_is_fetched_by_several(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muniment.search.passing.FETCHED_AT_ONCE", 1)
+    clock = Clock()
+    asking.passing = PassingVectors(clock)
+    asking.go.set()
+
+    def fetch(slots: Sequence[int]) -> Mapping[int, tuple[bytes, Vectors]]:
+        clock.now += 0.1
+        return asking.fetch(slots)
+
+    for _ in range(2):
+        with pytest.raises(VectorsTooSlow):
+            asking.of(patience=0.05, glob="three/**", fetch=fetch)
+    held = asking.of(patience=0.05, glob="three/**", fetch=fetch).held
+    assert held is not None
+    assert (len(held.slots), asking.fetched) == (3, 3)
+    assert not asking.passing._begun
+
+
+@pytest.mark.parametrize(("patience", "fetches"), [(0.05, 1), (0.15, 2), (0.25, 3)])
+def test_all_fetches_of_one_call_together_have_its_patience(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch, patience: float, fetches: int
+) -> None:
+    monkeypatch.setattr("muniment.search.passing.FETCHED_AT_ONCE", 1)
+    clock, asked = Clock(), []
+    asking.passing = PassingVectors(clock)
+
+    def fetch(slots: Sequence[int]) -> Mapping[int, tuple[bytes, Vectors]]:
+        asked.append(slots)
+        clock.now += 0.1
+        return {}
+
+    if fetches < 3:
+        with pytest.raises(VectorsTooSlow, match=f"{patience * 1000:.0f} ms"):
+            asking.of(patience, glob="three/**", fetch=fetch)
+    else:
+        assert asking.of(patience, glob="three/**", fetch=fetch).held is not None
+    assert len(asked) == fetches
+
+
+def test_one_whose_patience_ended_while_it_waited_does_not_begin_to_look(
+    asking: Asking, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, looked = Clock(), []
+    count = LexicalReader.count_passing
+    monkeypatch.setattr(LexicalReader, "count_passing", lambda *of: looked.append(of) or count(*of))
+    asking.passing, asking.failures = PassingVectors(clock), 1
+    first = threads.submit(asking.of)
+    assert asking.began.acquire(timeout=LONG)
+    while clock.asked.acquire(blocking=False):
+        pass
+    second = threads.submit(asking.of)
+    assert clock.asked.acquire(timeout=LONG)
+    assert clock.asked.acquire(timeout=LONG)  # it knows how long it may wait
+    clock.now += LONG
+    asking.go.set()
+    with pytest.raises(ChromaUnavailable):
+        first.result(LONG)
+    with pytest.raises(VectorsTooSlow):
+        second.result(LONG)
+    assert (len(looked), asking.fetched) == (1, 1)
+    assert asking.of().held is not None

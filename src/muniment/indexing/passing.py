@@ -21,7 +21,6 @@ from muniment.indexing.batches import Batch, BatchLimits, BatchReader
 from muniment.indexing.compacting import compact
 from muniment.indexing.control import Control, Step
 from muniment.indexing.file_log import FileLog
-from muniment.indexing.freeing import give_back_memory
 from muniment.indexing.git_head import head_commit
 from muniment.indexing.mending import mend
 from muniment.indexing.opening import OpenIndex
@@ -34,6 +33,7 @@ from muniment.manifest import LeftOut
 from muniment.manifest.writer import REREAD
 from muniment.parsing import CONTENT_VERSION, HelperPool
 from muniment.planning import FileStamp, Plan, plan, scope
+from muniment.process import give_back_memory
 from muniment.project import Project, root_labels
 from muniment.pushed import PushedFiles
 from muniment.redis_client import REDIS_ERRORS

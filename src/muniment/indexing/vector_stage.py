@@ -59,7 +59,7 @@ class VectorStage:
     def prepare(self, *, repair: bool = False) -> None:
         """Makes the collection and, after a crash or a loss, marks as pending what it does not hold.
 
-        ``repair`` compares in any case, and the text of every vector too.
+        ``repair`` compares in any case, and the text of every vector too: searches trust the manifest in that.
         """
         ledger = self._ledger
         fresh = ledger.fill(self.collection, self.embedder.source)
@@ -70,7 +70,7 @@ class VectorStage:
             self._empty()
         expected = ledger.embedded_slots() if made or self.index.after_crash else None
         if expected is None and self.patiently(lambda: self.store.count(self.collection)) < ledger.embedded_count():
-            expected = ledger.embedded_slots()
+            repair = True  # the store was set back: what it still has may be of texts that left since
         if expected is not None:
             held = self.patiently(lambda: self.store.slots(self.collection))
             if not expected and held:

@@ -6,6 +6,7 @@ The only module that knows the library. It scans in this process and never uses 
 import fcntl
 import logging
 import re
+import threading
 from bisect import bisect, bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
@@ -57,6 +58,7 @@ _ASSIGNMENT: Final = re.compile(
 
 
 _compiled: list[Path] = []
+_loading = threading.Lock()
 
 
 def keep_compiled(folder: Path) -> None:
@@ -74,8 +76,14 @@ def load(folder: Path) -> None:
     scanner()
 
 
-@cache
 def scanner() -> Scanner:
+    """Loaded by the first that asks, once."""
+    with _loading:
+        return _loaded()
+
+
+@cache
+def _loaded() -> Scanner:
     if not _compiled:
         return _scanner(None)
     folder = _compiled[0]

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from muniment.indexing.freeing import give_back_memory
+from muniment.process import give_back_memory
 
 PIECES, PIECE_BYTES = 40_000, 1_000
 
