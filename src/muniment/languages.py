@@ -183,7 +183,7 @@ def _language(name: str) -> str | None:
     return _BY_NAME.get(re.split(r"[.-]", name, maxsplit=1)[0]) if stem or "-" in name else None
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=8192)
 def kind_of(path: str) -> Kind:
     """A test wins over an example, an example over a document, whatever the language. Pages that documents are built
     into are documents too; a program among documents is code."""

@@ -11,12 +11,11 @@ from pydantic import BaseModel
 
 from muniment.datafolder import DataFolder
 from muniment.dirty import DirtyPaths
-from muniment.errors import ManifestDamaged
+from muniment.errors import DiskFull
 from muniment.job_records import JobRecords, is_over
 from muniment.jobs import TERMINAL, Job, JobStatus
-from muniment.manifest import Counters, IndexMeta, ManifestReader
+from muniment.manifest import Counters, IndexMeta, ManifestReader, why_unread
 from muniment.project import Project
-from muniment.sqlite import is_damage
 
 IndexCounts = tuple[Counters, IndexMeta]
 
@@ -158,7 +157,7 @@ class StatusReader:
         return _Snapshot(counters, meta, job, dirty, project.updated_at)
 
     def _of_index(self, project: Project) -> IndexCounts:
-        """A damaged manifest is a warning: one project must not take the list of all projects with it."""
+        """A manifest that cannot be read is a warning: one project must not take the list of all projects with it."""
         path = self._folder.project(project.id).manifest
         try:
             known = self._read_open(project.id)
@@ -168,11 +167,9 @@ class StatusReader:
             if reader is None:
                 return Counters(), IndexMeta()
             with closing(reader):
-                return reader.counters(), reader.meta()
-        except sqlite3.DatabaseError as error:
-            if not is_damage(error):
-                raise
-            return Counters(), IndexMeta(warnings=[str(ManifestDamaged(str(path), str(error)))])
+                return reader.state()
+        except (sqlite3.Error, DiskFull, OSError) as error:
+            return Counters(), IndexMeta(warnings=[str(why_unread(path, error))])
 
     def header(self, project: Project) -> IndexHeader:
         return self.headers([project])[0]

@@ -21,9 +21,11 @@ from muniment.errors import (
     WriterBusy,
 )
 from muniment.indexing import Limits, Step, open_index
+from muniment.indexing.examining import compare_vectors
 from muniment.indexing.vector_stage import LONGEST_PAUSE_SECONDS, PATIENCE_SECONDS
 from muniment.jobs import JobKind
 from muniment.lexical import LexicalWriter
+from muniment.manifest import ManifestReader
 from muniment.sqlite import connect
 from muniment.testing import HashedWordsEmbedder
 from muniment.vectors import VectorStore
@@ -337,6 +339,20 @@ def test_the_vectors_of_a_lost_folder_do_not_stay(bench):
     bench.run(job_id="job-2")
     held = bench.vectors.count(f"{bench.project.id}-{bench.embedder.name}")
     assert held == bench.counters().chunks
+
+
+def test_a_vector_store_that_was_set_back_is_compared_text_by_text(bench):
+    bench.run()
+    name = bench.meta().collection
+    left, lost, *_ = sorted(bench.vectors.slots(name))
+    _, row = bench.vectors.vectors(name, [left])[left]
+    bench.vectors.upsert(name, [left], [b"of a text before"], row.reshape(1, -1))
+    bench.vectors.remove(name, [lost])
+    bench.run(job_id="job-2")
+    with closing(ManifestReader.open(bench.folder.manifest)) as manifest:
+        found = compare_vectors(manifest, bench.vectors, name)
+    assert (found.missing, found.foreign) == ([], [])
+    assert bench.vectors.hashes(name, [left])[left] != b"of a text before"
 
 
 def test_redis_may_be_away_while_a_pass_runs(bench):

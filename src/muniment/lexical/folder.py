@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from tantivy import Document, Index, Query, Schema, SchemaBuilder, Searcher, TextAnalyzerBuilder, Tokenizer
+from tantivy import DocAddress, Document, Index, Query, Schema, SchemaBuilder, Searcher, TextAnalyzerBuilder, Tokenizer
 
 from muniment.errors import DiskFull, LexicalIndexDamaged, WriterBusy
 from muniment.lexical.chunk import LexicalChunk
@@ -80,10 +80,14 @@ def chunks_by_id(searcher: Searcher, schema: Schema, chunk_ids: Sequence[int]) -
         return {}
     query = Query.term_set_query(schema, "id", list(chunk_ids))
     found = [address for _, address in searcher.search(query, len(chunk_ids), count=False).hits]
-    # neighbours share a compressed block
-    found.sort(key=lambda address: (address.segment_ord, address.doc))
-    chunks = (_chunk(searcher.doc(address)) for address in found)
-    return {chunk.chunk_id: chunk for chunk in chunks}
+    return {chunk.chunk_id: chunk for chunk in chunks_at(searcher, found)}
+
+
+def chunks_at(searcher: Searcher, addresses: Sequence[DocAddress]) -> list[LexicalChunk]:
+    """In the order of the addresses, but read in that of the disk: neighbours share a compressed block."""
+    in_order = sorted(range(len(addresses)), key=lambda at: (addresses[at].segment_ord, addresses[at].doc))
+    read = {at: _chunk(searcher.doc(addresses[at])) for at in in_order}
+    return [read[at] for at in range(len(addresses))]
 
 
 def all_ids(searcher: Searcher) -> list[int]:

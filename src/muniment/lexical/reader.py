@@ -1,7 +1,7 @@
 """Searches of a lexical index, while it is being written too."""
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,7 +12,7 @@ from tantivy import DocAddress, Occur, Query, Searcher
 from muniment.identifiers import TASK_WORDS, question_tokens, tokens
 from muniment.languages import kind_of
 from muniment.lexical.chunk import LexicalChunk, stem, stems
-from muniment.lexical.folder import all_ids, chunks_by_id, open_folder, typed_errors
+from muniment.lexical.folder import all_ids, chunks_at, chunks_by_id, open_folder, typed_errors
 from muniment.lexical.lookups import (
     Globs,
     best_of_many_files,
@@ -23,7 +23,7 @@ from muniment.lexical.lookups import (
 from muniment.ranking import WEIGHTS, Subject, Weights, decayed, ordered
 
 MAX_QUESTION_TERMS: Final = 64
-PATHS_KNOWN: Final = 10_000
+PATHS_KNOWN: Final = 2_000
 NEARLY: Final = 0.5  # of the score of a file's best chunk
 MOST_OF_A_FILE: Final = 5  # chunks
 CHUNKS_PER_FILE_WANTED: Final = 6  # chunks looked at for each file wanted: a file is judged by several of its chunks
@@ -180,22 +180,27 @@ class LexicalReader:
             return [int(one or 0) for one in searcher.fast_field_values("id", [address for _, address in found])]
 
     def with_all_words(
-        self, text: str, question: str, limit: int, path_glob: Globs, language: str | None, kind: str | None
-    ) -> list[tuple[LexicalChunk, float]]:
-        """Chunks that hold every word of the text, with their BM25 scores for the question, best first."""
+        self, text: str, question: str, path_glob: Globs, language: str | None, kind: str | None
+    ) -> Callable[[int, int], list[tuple[LexicalChunk, float]]]:
+        """Reads chunks that hold every word of the text, with their BM25 scores for the question, best first: after the
+        first ``skip`` at most ``limit`` more. However often it is called, it sees one commit."""
         terms = list(dict.fromkeys(term for token in tokens(text) for term in stem(token)))[:MAX_QUESTION_TERMS]
         words = self._question(question)
         if not terms or words is None:
-            return []
+            return lambda _skip, _limit: []
         every = [(Occur.Must, Query.term_query(self._schema, "body", term, "freq")) for term in terms]
         clauses = [*every, (Occur.Should, words), *filter_clauses(self._schema, path_glob, language, kind)]
+        query = Query.boolean_query(clauses)
         with typed_errors(self.folder):
             searcher = self._searcher()
-            found = searcher.search(Query.boolean_query(clauses), limit, count=False).hits
-            ids = [int(one or 0) for one in searcher.fast_field_values("id", [address for _, address in found])]
-            chunks = chunks_by_id(searcher, self._schema, ids)
-        scores = {chunk_id: float(score) for chunk_id, (score, _) in zip(ids, found, strict=True)}
-        return [(chunks[chunk_id], score) for chunk_id, score in scores.items() if chunk_id in chunks]
+
+        def read(skip: int, limit: int) -> list[tuple[LexicalChunk, float]]:
+            with typed_errors(self.folder):
+                found = searcher.search(query, limit, count=False, offset=skip).hits
+                chunks = chunks_at(searcher, [address for _, address in found])
+            return [(chunk, float(score)) for chunk, (score, _) in zip(chunks, found, strict=True)]
+
+        return read
 
     def with_neighbours(self, chunk: LexicalChunk, lines: int) -> list[LexicalChunk]:
         """The chunk and those before and after it in its file, in order, as far as so many lines around it reach."""

@@ -5,6 +5,7 @@ One process writes it, under the project's ``flock`` (``writer``); any number re
 
 from muniment.manifest.listing import FilePage, FileState, ListedFile, Listing
 from muniment.manifest.reader import Counters, IndexMeta, ManifestReader, SlotChunk
+from muniment.manifest.unread import why_unread
 from muniment.manifest.vector_ledger import PendingSlot, VectorLedger
 from muniment.manifest.writer import FileUpdate, LeftOut, ManifestWriter, NewChunk
 
@@ -23,4 +24,5 @@ __all__ = [
     "PendingSlot",
     "SlotChunk",
     "VectorLedger",
+    "why_unread",
 ]

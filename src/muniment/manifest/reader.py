@@ -16,7 +16,7 @@ from muniment.manifest.census import Census, take_census
 from muniment.manifest.listing import FilePage, Listing
 from muniment.manifest.schema import VERSION
 from muniment.planning import FileStamp
-from muniment.sqlite import connect, select_in
+from muniment.sqlite import connect, select_in, snapshot
 
 STAMP_COLUMNS = "path, size, mtime_ns, hash, target, skipped, error, by_lines, masked, pushed"
 
@@ -41,6 +41,7 @@ class IndexMeta(BaseModel, frozen=True):
     content: str | None = None  # versions of chunker and masking that the files are, or are being, cut with
     content_target: int = 0  # the reindex generation that the change of those versions asked for
     collection: str | None = None  # the one that searches ask
+    reused: int = 0  # another one whenever a slot may have come to another text, or to that text's vector
     building: str | None = None  # the one that is filled beside it, for another model
     model_source: str | None = None  # where the active collection's model came from, if it is not a bundled one
     scanned_at: datetime | None = None  # when the last complete scan was made: the index is as of then
@@ -118,28 +119,21 @@ class ManifestReader:
         with self._lock:
             return list(select_in(self._connection, sql, values))
 
-    def commits(self) -> int:
-        """Another number after every commit of any other connection."""
-        with self._lock:
-            return self._commits()
-
-    def _commits(self) -> int:
-        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
-
     def counters(self) -> Counters:
-        return self._current()[0]
+        return self.state()[0]
 
     def meta(self) -> IndexMeta:
-        return self._current()[1]
+        return self.state()[1]
 
-    def _current(self) -> tuple[Counters, IndexMeta]:
-        """Read once per commit: every answer tells them."""
+    def state(self) -> tuple[Counters, IndexMeta]:
+        """Both of one moment. Read once per commit: every answer tells them."""
         with self._lock:
-            # one of this connection's own does not change the number
-            alone = self._connection.total_changes == 0
-            before = self._commits()
-            if self._state is None or self._state[0] != before or not alone:
-                self._state = (before, *_read_state(self._connection))
+            if self._connection.total_changes:  # a commit of its own does not change the number
+                return _read_state(self._connection)
+            commits = int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+            if self._state is None or self._state[0] != commits:
+                with snapshot(self._connection):
+                    self._state = (commits, *_read_state(self._connection))
             return self._state[1:]
 
     def slot_chunks(self, slots: Sequence[int]) -> list[SlotChunk]:

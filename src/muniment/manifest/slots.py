@@ -26,6 +26,8 @@ def take_slots(db: sqlite3.Connection, text_hashes: Iterable[bytes]) -> dict[byt
         "UPDATE slots SET text_hash = ?, refs = ?, embedded = 0, embedded_next = 0 WHERE id = ?",
         [(text_hash, wanted[text_hash], slot) for text_hash, slot in zip(fresh, free, strict=False)],
     )
+    if free:
+        db.execute("INSERT INTO meta VALUES ('reused', 1) ON CONFLICT (key) DO UPDATE SET value = value + 1")
     first = int(db.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM slots").fetchone()[0])
     made = list(enumerate(islice(fresh, len(free), None), first))
     db.executemany(

@@ -129,6 +129,7 @@ class VectorLedger:
                 ).fetchone()
             )
             self._db.execute(f"UPDATE slots SET {self._column} = 1 WHERE id IN (SELECT id FROM selected)")
+            self._db.execute("UPDATE meta SET value = value + 1 WHERE key = 'reused'")
             self._add_pending(-1)
 
     def forget(self, slots: Iterable[int]) -> None:

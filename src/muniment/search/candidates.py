@@ -40,8 +40,8 @@ def ranked(
     phrased: dict[str, Candidate] = {}
     notes: list[str] = []
     if asked.question.phrases:
-        holding = with_phrases(lexical, asked, clock)
-        phrased, notes = holding.files, holding.notes(asked.question.phrases)
+        holding = with_phrases(lexical, asked, _wanted(asked), clock)
+        phrased, notes = holding.files, holding.notes(asked)
     only_phrases = bool(phrased) and asked.question.is_phrases
     by_words = [] if only_phrases else _by_words(lexical, asked)
     words = list(phrased.values()) if only_phrases else lifted(map(_candidate, by_words), phrased)
@@ -61,11 +61,16 @@ def ranked(
     return Ranked(chosen, notes, {hit.path: (hit.chunk_id, *hit.others) for hit in by_words})
 
 
+def _wanted(asked: Asked) -> int:
+    """Files of each list."""
+    return max(FILES_RANKED, 2 * asked.limit)
+
+
 def _by_words(lexical: LexicalReader, asked: Asked) -> list[LexicalHit]:
     filters = asked.filters
     return lexical.search(
         asked.words,
-        max(FILES_RANKED, 2 * asked.limit),
+        _wanted(asked),
         path_glob=filters.globs,
         language=filters.language,
         kind=filters.kind,

@@ -32,7 +32,7 @@ def fit(
         room -= NAMED_LENGTH
     shares = _shares([len(hit.text) for hit in kept], room - sum(_length(hit) - len(hit.text) for hit in kept))
     shown = [_cut(hit, words, share) for hit, share in zip(kept, shares, strict=True)]
-    return shown, [_place(hit) for hit in hits[len(kept) :]]
+    return shown, [hit.place for hit in hits[len(kept) :]]
 
 
 def shorter(hits: Sequence[SearchHit], words: Collection[str], excess: int) -> tuple[list[SearchHit], FilePlace | None]:
@@ -43,7 +43,7 @@ def shorter(hits: Sequence[SearchHit], words: Collection[str], excess: int) -> t
         cut = _cut(last, words, room)
         if len(cut.text) < len(last.text):
             return [*rest, cut], None
-    return rest, _place(last)
+    return rest, last.place
 
 
 def _length(hit: SearchHit) -> int:
@@ -78,12 +78,4 @@ def _cut(hit: SearchHit, words: Collection[str], room: int) -> SearchHit:
     if len(hit.text) <= room:
         return hit
     shown = narrowed(Passage(hit.text, hit.start_line, hit.end_line), words, room)
-    lines = hit.cut_lines + hit.end_line - hit.start_line - (shown.end_line - shown.start_line)
-    change = {"text": shown.text, "start_line": shown.start_line, "end_line": shown.end_line, "cut_lines": lines}
-    return hit.model_copy(update=change)
-
-
-def _place(hit: SearchHit) -> FilePlace:
-    return FilePlace(
-        project=hit.project, path=hit.path, start_line=hit.start_line, end_line=hit.end_line, symbol=hit.symbol
-    )
+    return hit.cut_to(shown.text, shown.start_line, shown.end_line)

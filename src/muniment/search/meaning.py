@@ -41,8 +41,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """``limit``: how many vectors are asked for, of all or ``among`` these slots; ``patience`` in seconds."""
+    """``meta``: as it was before anything was asked; ``limit``: how many vectors are asked for, of all or ``among``
+    these slots; ``patience`` in seconds."""
 
+    meta: IndexMeta
     collection: str
     vector: Vectors
     patience: float
@@ -91,16 +93,15 @@ class Meaning:
         if not vector.any():
             return _nothing
         patience = self._patience if hurried and not filters else self._patience * MORE_PATIENCE
+        asked = _Asked(meta, collection, vector, patience)
         if filters:
-            return lambda: Near(
-                model, self._passing_near(index, manifest, _Asked(collection, vector, patience), filters)
-            )
-        pending = self._near(manifest, _Asked(collection, vector, patience))
+            return lambda: Near(model, self._passing_near(index, manifest, asked, filters))
+        pending = self._near(manifest, asked)
         return lambda: Near(model, pending())
 
     def around(self, manifest: ManifestReader, collection: str, vector: Vectors, patience: float) -> list[Candidate]:
         """The chunks nearest to a vector, best first."""
-        return self._near(manifest, _Asked(collection, vector, patience))()
+        return self._near(manifest, _Asked(manifest.meta(), collection, vector, patience))()
 
     def vectors_of(self, collection: str, slots: Sequence[int], patience: float) -> dict[int, tuple[bytes, Vectors]]:
         """Of each slot that has one: of which text, and the vector."""
@@ -154,13 +155,13 @@ class Meaning:
     ) -> Callable[[], list[Candidate]]:
         """What waits for the chunks nearest to a vector, best first."""
         collection, vector, limit, among = asked.collection, asked.vector, asked.limit, asked.among
-        commits = manifest.commits()
         # while a pass upserts, Chroma lets a query wait for all that was written: a second or more at times
         pending = self._begun(lambda: self._vectors.nearest(collection, vector, limit, among), asked.patience)
 
         def found() -> list[Candidate]:
             candidates = _candidates(manifest, pending(), matches)
-            if manifest.commits() == commits:
+            now = manifest.meta()
+            if (now.collection, now.reused) == (collection, asked.meta.reused):
                 return candidates
             # Between the two a slot may have come to another text. Whose vector it was, only the hash beside it tells;
             # to fetch those too takes Chroma half as long again.

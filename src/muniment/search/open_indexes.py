@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from muniment.datafolder import DataFolder, ProjectFolder
-from muniment.errors import DatabaseBusy, DiskFull, ManifestDamaged, ManifestUnreadable, MunimentError
+from muniment.errors import DiskFull, MunimentError
 from muniment.lexical import LexicalReader
-from muniment.manifest import ManifestReader
-from muniment.sqlite import BUSY_SECONDS, is_busy, is_damage
+from muniment.manifest import ManifestReader, why_unread
 
 MAX_OPEN_PROJECTS: Final = 64
 
@@ -71,7 +70,7 @@ class OpenIndexes:
     def using_if_open(self, project_id: str) -> Iterator[Readers]:
         """Opens nothing: what is asked of many projects must not close those that are searched."""
         with self._lock:
-            opened = self._current(project_id)
+            opened = self._current(project_id, touch=False)
         try:
             yield opened.readers if opened is not None else Readers(None, None)
         finally:
@@ -104,12 +103,13 @@ class OpenIndexes:
                     self._drop(next(iter(self._open)))
             return made
 
-    def _current(self, project_id: str) -> OpenIndex | None:
-        """What is open and of now, one user more."""
+    def _current(self, project_id: str, *, touch: bool = True) -> OpenIndex | None:
+        """What is open and of now, one user more; ``touch``: it is the last to be closed then."""
         opened = self._open.get(project_id)
         if opened is None or not opened.is_of(self._folder.project(project_id)):
             return None
-        self._open.move_to_end(project_id)
+        if touch:
+            self._open.move_to_end(project_id)
         opened.users += 1
         return opened
 
@@ -135,18 +135,6 @@ class OpenIndexes:
         with self._lock:
             for project_id in list(self._open):
                 self._drop(project_id)
-
-
-def why_unread(path: Path, error: sqlite3.Error | DiskFull | OSError) -> MunimentError:
-    """Only damage is called damage: what is locked, full or forbidden becomes better without a rebuild."""
-    if isinstance(error, DiskFull):
-        return error
-    if isinstance(error, sqlite3.Error):
-        if is_damage(error):
-            return ManifestDamaged(str(path), str(error))
-        if is_busy(error):
-            return DatabaseBusy(str(path.parent), BUSY_SECONDS)
-    return ManifestUnreadable(str(path), str(error))
 
 
 def _inode(path: Path) -> int:

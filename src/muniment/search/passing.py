@@ -27,8 +27,9 @@ EXACT_SHARE: Final = 2.5
 SPARE: Final = 1.5  # what passes a filter is not spread evenly
 FETCHED_AT_ONCE: Final = 400  # as JSON a vector takes ten times its size; by 200 it takes a seventh longer
 REMEMBERED: Final = 16
-PATIENCE: Final = 0.15  # seconds that a question waits for another one that already looks for the same
-Fetch = Callable[[Sequence[int]], Mapping[int, tuple[bytes, Vectors]]]
+PATIENCE: Final = 0.15  # seconds
+Part = Mapping[int, tuple[bytes, Vectors]]
+Fetch = Callable[[Sequence[int]], Part]
 Key = tuple[object, ...]
 
 
@@ -57,13 +58,34 @@ class Passing:
     held: Held | None = None
 
 
-class PassingVectors:
-    """Safe for threads: of many that ask for the same at once one looks for it."""
+class _Deadline:
+    """``patience`` seconds from now."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float, clock: Callable[[], float]) -> None:
+        self._patience = patience
+        self._clock = clock
+        self._end = clock() + patience
+
+    def left(self) -> float:
+        """Seconds, more than 0; raises VectorsTooSlow when there are none."""
+        left = self._end - self._clock()
+        if left <= 0:
+            raise self.missed()
+        return left
+
+    def missed(self) -> VectorsTooSlow:
+        return VectorsTooSlow(round(self._patience * 1000))
+
+
+class PassingVectors:
+    """Safe for threads: of many that ask for the same at once one looks for it. ``clock`` tells seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._known: OrderedDict[Key, Passing] = OrderedDict()
         self._sought: dict[Key, Future[Passing | None]] = {}
+        self._begun: OrderedDict[Key, dict[int, Part]] = OrderedDict()
 
     def of(
         self,
@@ -76,22 +98,33 @@ class PassingVectors:
         patience: float = PATIENCE,
     ) -> Passing:
         """``wanted``: how many are to pass, at the least; ``fetch`` gets vectors by their slots. Raises what that
-        raises, and VectorsTooSlow when ``patience`` ends while another call looks for the same."""
+        raises, and VectorsTooSlow when ``patience`` (seconds) is over before another call that looks for the same has
+        ended, or before the last fetch of this one has begun."""
         key = (collection, lexical.commit, filters.globs, filters.language, filters.kind)
-        deadline = time.monotonic() + patience
+        deadline = _Deadline(patience, self._clock)
+
+        def fetched(slots: Sequence[int]) -> Part:
+            # what takes longer than one call may is fetched by several, one after the other
+            parts = self._begun.setdefault(key, {})
+            if slots[0] not in parts:
+                deadline.left()
+                parts[slots[0]] = fetch(slots)
+            return parts[slots[0]]
+
         while True:
             mine: Future[Passing | None] = Future()
             with self._lock:
                 if key in self._known:
                     self._known.move_to_end(key)
                     return self._known[key]
+                left = deadline.left()
                 sought = self._sought.setdefault(key, mine)
             if sought is mine:
-                return self._looked_for(key, mine, lambda: _found(lexical, manifest, filters, wanted, fetch))
+                return self._looked_for(key, mine, lambda: _found(lexical, manifest, filters, wanted, fetched))
             try:
-                passing = sought.result(max(0.0, deadline - time.monotonic()))
+                passing = sought.result(left)
             except TimeoutError:
-                raise VectorsTooSlow(round(patience * 1000)) from None
+                raise deadline.missed() from None
             if passing is not None:
                 return passing
 
@@ -106,6 +139,10 @@ class PassingVectors:
         finally:
             with self._lock:
                 del self._sought[key]
+                if passing is not None:
+                    self._begun.pop(key, None)
+                while len(self._begun) > REMEMBERED:
+                    self._begun.popitem(last=False)
                 # what a commit or a batch of vectors has yet to bring must not be missing until the next one
                 if passing is not None and complete:
                     self._known[key] = passing

@@ -9,7 +9,7 @@ from muniment.datafolder import DataFolder
 from muniment.embedding import Embedder
 from muniment.errors import FileNotIndexed, LexicalIndexDamaged, MunimentError
 from muniment.lexical import LexicalReader
-from muniment.manifest import Counters, IndexMeta
+from muniment.manifest import Counters, IndexMeta, why_unread
 from muniment.project import Project
 from muniment.pushed import PushedFiles
 from muniment.search.asking import Asked, asked, check_limit
@@ -18,7 +18,7 @@ from muniment.search.filters import Filters
 from muniment.search.freshness import FreshnessCheck
 from muniment.search.meaning import VECTOR_PATIENCE, VECTORS_AWAY, ForModel, Meaning, Near
 from muniment.search.model import RelatedOutcome, SearchHit, SearchOutcome
-from muniment.search.open_indexes import OpenIndexes, Readers, why_unread
+from muniment.search.open_indexes import OpenIndexes, Readers
 from muniment.search.presenting import made_hits, still_there
 from muniment.search.related import related
 from muniment.search.several import Evidence, joined
@@ -63,7 +63,7 @@ class Search:
     def counted(self, project_id: str) -> tuple[Counters, IndexMeta] | None:
         """What the manifest of a project says, if it is open; sqlite3.Error if it cannot be read."""
         with self._indexes.using_if_open(project_id) as index:
-            return (index.manifest.counters(), index.manifest.meta()) if index.manifest is not None else None
+            return index.manifest.state() if index.manifest is not None else None
 
     def search(
         self,

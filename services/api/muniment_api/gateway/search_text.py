@@ -13,6 +13,7 @@ from muniment_api.search_answers import ProjectIndex, RelatedAnswer, SearchAnswe
 
 LEFT_OUT_NAMED = 6
 LEFT_OUT_LENGTH = 300  # characters of their names
+LAST_BEGINS = 30  # characters kept of the beginning of a line that is too long; its end names the place
 MORE_ABOVE = " …\n(There is more to say of the index: a larger max_tokens shows it.)"
 Answer = TypeVar("Answer", SearchAnswer, RelatedAnswer)
 
@@ -45,8 +46,9 @@ def related_text(project: str, answer: RelatedAnswer, room: int | None = None) -
     symbol = f" ({answer.of.symbol})" if answer.of.symbol else ""
     place = f"{answer.of.path}:{answer.of.start_line}-{answer.of.end_line}{symbol}"
     if not answer.results and not answer.left_out:
-        return _head([*lines, f"Nothing is like {place}."], room)
-    return _blocks(_head([*lines, f"Like {place}:"], room), answer.results, answer.left_out, room, several=False)
+        return _head(lines, room, f"Nothing is like {place}.")
+    head = _head(lines, room, f"Like {place}:")
+    return _blocks(head, answer.results, answer.left_out, room, several=False)
 
 
 def _fitted(answer: Answer, words: Collection[str], room: int, text_of: Callable[[Answer], str]) -> tuple[str, Answer]:
@@ -59,12 +61,16 @@ def _fitted(answer: Answer, words: Collection[str], room: int, text_of: Callable
     return text, answer
 
 
-def _head(lines: Sequence[str], room: int | None) -> str:
-    """All of it, or so much that it leaves half of the room."""
-    text = "\n".join(lines)
-    if room is None or len(text) <= room // 2:
-        return text
-    return f"{text[: room // 2 - len(MORE_ABOVE)]}{MORE_ABOVE}"
+def _head(lines: Sequence[str], room: int | None, last: str = "") -> str:
+    """All of it, or so much that it leaves half of the room. The line ``last`` is kept but for its middle."""
+    text, end = "\n".join(lines), f"\n{last}" if last else ""
+    if room is not None and len(text) + len(end) > room // 2:
+        if len(end) > room // 4:
+            end = f"{end[:LAST_BEGINS]}…{end[LAST_BEGINS + 1 - room // 4 :]}"
+        above = room // 2 - len(end)
+        if len(text) > above:
+            text = f"{text[: above - len(MORE_ABOVE)]}{MORE_ABOVE}"
+    return text + end
 
 
 def _trust(project: str, index: IndexHeader) -> list[str]:
