@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
+from compiled_rules import give_rules
 
 from muniment.bus import Bus
 from muniment.datafolder import DataFolder
@@ -45,6 +46,7 @@ class Fleet:
 
     def __init__(self, tmp_path, redis_url, chroma_url):
         self.folder = DataFolder(tmp_path / "data")
+        give_rules(self.folder)
         self.tmp_path, self.chroma_url = tmp_path, chroma_url
         self.connections = connect(redis_url)
         self.bus = Bus(self.connections.records)

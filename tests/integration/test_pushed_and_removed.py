@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
+from compiled_rules import give_rules
 
 from muniment.errors import MunimentError
 from muniment.intake import ProjectRequest
@@ -33,6 +34,7 @@ class Town:
     def __init__(self, folder: Path, redis_url: str, chroma_url: str) -> None:
         self.folder = folder
         self.settings = Settings(data_dir=folder / "data", redis_url=redis_url, chroma_url=chroma_url, roots=[folder])
+        give_rules(self.settings.folder)
         self.services: Services = build_services(self.settings, memory_embedder=HashedWordsEmbedder())
         self.services.queue.mark_epoch()
         self.workers: list[subprocess.Popen[bytes]] = []

@@ -105,7 +105,7 @@ def test_a_bad_line_is_named_and_nothing_before_it_is_stored(
 def test_an_import_may_be_larger_than_other_bodies_up_to_its_own_bound(
     api: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    padding = b"\n" * (5 * 1024 * 1024)
+    padding = (b" " * 1_023 + b"\n") * (5 * 1024)
     assert api.post(f"{ALPHA}/import", content=padding + lines(record("m1", "one"))).json()["added"] == 1
     monkeypatch.setattr(memory_transfer, "MAX_IMPORT", 1_000)
     refused = api.post(f"{ALPHA}/import", content=padding)
