@@ -1,5 +1,6 @@
 """Who gets the processor first, where the kernel shares it among sessions."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,11 @@ from muniment.process import AUTOGROUP_SECONDS, AUTOGROUP_TRIES, lower_session
 
 AUTOGROUP = Path("/proc/self/autogroup")
 TELLS = """
+import json
 from muniment.process import AUTOGROUP, lower_session
 before = AUTOGROUP.read_text()
 lower_session(7)
-print(before.strip(), "->", AUTOGROUP.read_text().strip())
+print(json.dumps([before, AUTOGROUP.read_text()]))
 """
 
 
@@ -21,8 +23,8 @@ def told(*, own_session: bool) -> tuple[str, str]:
     done = subprocess.run(
         [sys.executable, "-c", TELLS], capture_output=True, text=True, check=True, start_new_session=own_session
     )
-    before, _, after = done.stdout.strip().partition(" -> ")
-    return before, after
+    before, after = json.loads(done.stdout)
+    return before.strip(), after.strip()  # nothing at all in the session that the system itself starts in
 
 
 @pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel does not share the processor among sessions")
