@@ -11,7 +11,6 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -50,14 +49,6 @@ class _Header(BaseModel):
     path: str
     sequence: int
     masked: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class PushedStamp:
-    """What tells two puts of one path apart. ``size`` is that of the text in UTF-8, in bytes."""
-
-    size: int
-    sequence: int
 
 
 def check_path(path: str) -> str:
@@ -180,10 +171,6 @@ class PushedFiles:
             log.error("the pushed file %s (%s) is damaged", found.path, found.absolute)
             return SkippedFile(found.path, SkipReason.UNDECODABLE)
         return FileText(text, blake2b(content, digest_size=HASH_BYTES).digest(), len(content), header.sequence)
-
-    def find(self, path: str) -> PushedStamp | None:
-        found = self._look_at(_name(path), path)
-        return PushedStamp(found.size, found.mtime_ns) if isinstance(found, FoundFile) else None
 
     def made(self) -> bool:
         """Whether anything was ever put."""

@@ -341,13 +341,17 @@ def test_the_vectors_of_a_lost_folder_do_not_stay(bench):
     assert held == bench.counters().chunks
 
 
-def test_a_vector_store_that_was_set_back_is_compared_text_by_text(bench):
+@pytest.mark.parametrize("crashed", [False, True])
+def test_a_vector_store_that_was_set_back_is_compared_text_by_text(bench, crashed):
     bench.run()
     name = bench.meta().collection
     left, lost, *_ = sorted(bench.vectors.slots(name))
     _, row = bench.vectors.vectors(name, [left])[left]
     bench.vectors.upsert(name, [left], [b"of a text before"], row.reshape(1, -1))
     bench.vectors.remove(name, [lost])
+    if crashed:
+        with closing(connect(bench.folder.manifest)) as manifest:
+            manifest.execute("UPDATE meta SET value = 0 WHERE key = 'clean'")
     bench.run(job_id="job-2")
     with closing(ManifestReader.open(bench.folder.manifest)) as manifest:
         found = compare_vectors(manifest, bench.vectors, name)

@@ -63,9 +63,7 @@ def test_a_pushed_text_is_found_and_read_with_its_stamp(files: PushedFiles) -> N
     assert files.read(one) == FileText(
         "süß\r\n\ufeff", blake2b(content, digest_size=16).digest(), len(content), sequence
     )
-    stamp = files.find("docs/käse.md")
-    assert stamp is not None
-    assert (stamp.size, stamp.sequence) == (len(content), sequence)
+    assert files.look_at("docs/käse.md") == one
 
 
 def test_an_empty_text_is_a_file(files: PushedFiles) -> None:
@@ -88,13 +86,13 @@ def test_a_removed_text_is_gone_and_removing_it_again_says_so(files: PushedFiles
     assert files.remove("a")
     assert not files.remove("a")
     assert list(files.walk()) == []
-    assert files.find("a") is None
+    assert files.look_at("a") is None
 
 
 def test_without_its_folder_nothing_is_found_and_nothing_can_be_put(tmp_path: Path) -> None:
     files = PushedFiles(tmp_path / "gone" / "pushed")
     assert list(files.walk()) == list(files.look("a")) == []
-    assert (files.count(), files.find("a"), files.remove("a")) == (0, None, False)
+    assert (files.count(), files.look_at("a"), files.remove("a")) == (0, None, False)
     with pytest.raises(FileNotFoundError):
         files.put("a", "text", 1)
     assert not (tmp_path / "gone").exists()
@@ -171,7 +169,7 @@ def test_a_damaged_header_is_a_failure_and_the_others_are_found(files: PushedFil
     skipped, good = sorted(fresh.walk(), key=lambda item: item.path != f"pushed/{Path(one.absolute).name}")
     assert skipped == SkippedFile(f"pushed/{Path(one.absolute).name}", SkipReason.UNDECODABLE, pushed=True)
     assert good.path == "good"
-    assert files.find("bad") is None
+    assert files.look_at("bad") == SkippedFile("bad", SkipReason.UNDECODABLE, pushed=True)
     files.put("bad", "mended", 2)
     assert text(files, "bad") == "mended"
 
@@ -265,9 +263,9 @@ def test_two_processes_take_turns(files: PushedFiles, tmp_path: Path, until: Cal
     seen: set[str] = set()
 
     def both_ended() -> bool:
-        one = files.find("both.txt")
-        if one is not None:
-            read = files.read(found(files, "both.txt"))
+        one = files.look_at("both.txt")
+        if isinstance(one, FoundFile):
+            read = files.read(one)
             assert isinstance(read, FileText)
             assert len(set(read.text)) == 1, "a text of two halves"
             seen.add(read.text)

@@ -1,6 +1,7 @@
 """What stands in quotes is found however many texts hold its words, or the answer says how far it looked."""
 
 from collections.abc import Callable
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from search_tree import Tree, searching
 
 from muniment.lexical import LexicalReader, LexicalWriter
-from muniment.search import FILES_RANKED, Filters
+from muniment.search import FILES_RANKED, Filters, SearchOutcome
 from muniment.search.asking import asked
 from muniment.search.phrases import FIRST_ROUND, PATIENCE, SPARE, Phrased, with_phrases
 
@@ -45,6 +46,12 @@ def opened(tree: Tree) -> LexicalReader:
 
 def look(tree: Tree, question: str, clock: Callable[[], float] = lambda: 0.0, filters: Filters = ALL) -> Phrased:
     return with_phrases(opened(tree), asked(question, 10, filters), FILES_RANKED, clock)
+
+
+def asked_to_the_end(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> SearchOutcome:
+    monkeypatch.setattr("muniment.search.phrases.PATIENCE", LONG)
+    with closing(searching(tree)) as search:
+        return search.search(tree.project, f'"{PHRASE}"')
 
 
 def told(found: Phrased, question: str, filters: Filters = ALL) -> list[str]:
@@ -116,12 +123,7 @@ def test_files_enough_end_the_search(tree: Tree) -> None:
 
 
 def test_files_that_ranking_puts_behind_others_are_not_enough(tested: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("muniment.search.phrases.PATIENCE", LONG)
-    search = searching(tested)
-    try:
-        outcome = search.search(tested.project, f'"{PHRASE}"')
-    finally:
-        search.close()
+    outcome = asked_to_the_end(tested, monkeypatch)
     assert outcome.results[0].path == "src/core.py"
     assert (len(outcome.results), outcome.notes) == (10, [])
 
@@ -160,11 +162,6 @@ def test_a_chunk_that_is_there_twice_does_not_end_the_search(tmp_path: Path) -> 
 def test_a_search_finds_the_only_file_with_a_phrase_of_common_words(
     tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("muniment.search.phrases.PATIENCE", LONG)
-    search = searching(tree)
-    try:
-        outcome = search.search(tree.project, f'"{PHRASE}"')
-    finally:
-        search.close()
+    outcome = asked_to_the_end(tree, monkeypatch)
     assert [hit.path for hit in outcome.results] == ["lib/far.py"]
     assert outcome.notes == []

@@ -59,7 +59,8 @@ class VectorStage:
     def prepare(self, *, repair: bool = False) -> None:
         """Makes the collection and, after a crash or a loss, marks as pending what it does not hold.
 
-        ``repair`` compares in any case, and the text of every vector too: searches trust the manifest in that.
+        ``repair`` compares in any case, and the text of every vector too (searches trust the manifest in that); so does a
+        store that was set back.
         """
         ledger = self._ledger
         fresh = ledger.fill(self.collection, self.embedder.source)
@@ -69,14 +70,15 @@ class VectorStage:
             # vectors of an index that was lost: none of them can be told from the next one's
             self._empty()
         expected = ledger.embedded_slots() if made or self.index.after_crash else None
-        if expected is None and self.patiently(lambda: self.store.count(self.collection)) < ledger.embedded_count():
-            repair = True  # the store was set back: what it still has may be of texts that left since
-        if expected is not None:
+        if expected is None:
+            set_back = self.patiently(lambda: self.store.count(self.collection)) < ledger.embedded_count()
+        else:
             held = self.patiently(lambda: self.store.slots(self.collection))
             if not expected and held:
                 self._empty()
             ledger.forget(expected - held)
-        if repair:
+            set_back = bool(held) and not expected <= held
+        if repair or set_back:  # what a store that was set back still has may be of texts that left since
             self._repair()
 
     def _repair(self) -> None:

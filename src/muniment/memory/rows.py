@@ -49,8 +49,8 @@ class RowWriter:
         self.tag(project.id, memory_id, draft.tags)
         return memory_id
 
-    def supersede(self, project_id: str, memory_id: str, successor: str, now: datetime) -> bool:
-        """By one that is there already, instead of any other, or with "" by none any more; whether that is news.
+    def supersede(self, project_id: str, memory_id: str, successor: str, now: datetime) -> None:
+        """By one that is there already, instead of any other, or with "" by none any more.
 
         That it has a successor is no part of what it says. That it has none any more is a later state of it: else the
         next import of the earlier one would hide it again, and the next clean-up delete what was unused while hidden.
@@ -60,13 +60,12 @@ class RowWriter:
         # what an import still waits for is overruled too
         gone = self._database.writer.execute("DELETE FROM awaited WHERE memory_id = ?", (memory_id,)).rowcount
         if not successor:
-            if not known and not gone:
-                return False
-            self._hide(memory_id, None)
-            self.change(memory_id, {}, now)
-            return True
+            if known or gone:
+                self._hide(memory_id, None)
+                self.change(memory_id, {}, now)
+            return
         if known == successor:
-            return False
+            return
         self.get(project_id, successor)
         if leads_to(self._database.writer, successor, memory_id):
             reason = (
@@ -74,7 +73,6 @@ class RowWriter:
             )
             raise InvalidValue("superseded_by", successor, reason)
         self._hide(memory_id, successor)
-        return True
 
     def _current(self, project_id: str, memory_id: str) -> None:
         """Raises UnknownMemory and MemorySuperseded."""
