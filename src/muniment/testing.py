@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import blake2b
 
 import numpy as np
@@ -48,16 +49,18 @@ class HashedWordsEmbedder:
         vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
         for row, text in enumerate(texts):
             for word in re.findall(r"\w+", text.lower()):
-                vectors[row] += self._direction(word)
+                vectors[row] += _direction(self.name, word, self.dimensions)
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         lengths[lengths == 0] = 1.0
         vectors /= lengths
         return vectors
 
-    def _direction(self, word: str) -> Vectors:
-        # the name is part of the seed: another model gives other vectors, as in life
-        seed = int.from_bytes(blake2b(f"{self.name}\0{word}".encode(), digest_size=8).digest(), "big")
-        return np.random.default_rng(seed).standard_normal(self.dimensions).astype(np.float32)
+
+@lru_cache(maxsize=10_000)
+def _direction(model: str, word: str, dimensions: int) -> Vectors:
+    # the name is part of the seed: another model gives other vectors, as in life
+    seed = int.from_bytes(blake2b(f"{model}\0{word}".encode(), digest_size=8).digest(), "big")
+    return np.random.default_rng(seed).standard_normal(dimensions).astype(np.float32)
 
 
 def render_index(folder: ProjectFolder, vectors: VectorStore) -> str:

@@ -17,6 +17,7 @@ PARTS = 10
 @pytest.fixture
 def churned(bench, monkeypatch):
     monkeypatch.setattr(compacting, "FEWEST", 20)
+    bench.use(limits=replace(bench.tools.limits, batch_chunks=80))
     for number in range(FILES):
         rewrite(bench, number, 0)
     bench.run()

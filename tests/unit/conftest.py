@@ -5,6 +5,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakeredis import FakeAsyncRedis, FakeRedis, FakeServer
@@ -23,6 +24,16 @@ from muniment_api.gateway import build_mcp
 sys.path.insert(0, str(Path(__file__).parent))
 GATEWAY = "http://localhost:7420"
 SUBSCRIBED_SECONDS = 10
+
+
+class AsyncRedis(FakeAsyncRedis):
+    """The fake answers a group's blocking read at once when there is nothing: its reader would never rest."""
+
+    async def xreadgroup(self, *args: Any, block: int, **kwargs: Any) -> Any:
+        answer = await super().xreadgroup(*args, **kwargs)
+        if not answer:
+            await asyncio.sleep(block / 1000)
+        return answer
 
 
 @pytest.fixture
@@ -56,7 +67,7 @@ def redis_server(monkeypatch: pytest.MonkeyPatch) -> FakeServer:
 
     monkeypatch.setattr("muniment_api.deps.connect", connect)
     for module in ("bus", "event_group"):
-        monkeypatch.setattr(f"muniment.{module}.listen", lambda _: FakeAsyncRedis(server=server, decode_responses=True))
+        monkeypatch.setattr(f"muniment.{module}.listen", lambda _: AsyncRedis(server=server, decode_responses=True))
     # the fake Redis loses a cancellation that comes while it blocks: the gateway would wait for its end
     monkeypatch.setattr("muniment_api.notifier.READ_SECONDS", 0.05)
     return server

@@ -59,8 +59,8 @@ class VectorStage:
     def prepare(self, *, repair: bool = False) -> None:
         """Makes the collection and, after a crash or a loss, marks as pending what it does not hold.
 
-        ``repair`` compares in any case, and the text of every vector too (searches trust the manifest in that); so does a
-        store that was set back.
+        ``repair`` compares in any case, and the text of every vector too, because searches trust the manifest in that;
+        so does a store that was set back.
         """
         ledger = self._ledger
         fresh = ledger.fill(self.collection, self.embedder.source)
