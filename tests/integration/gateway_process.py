@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
+from compiled_rules import give_rules
 from mcp import Client, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
+from muniment.datafolder import DataFolder
 from muniment.process import free_port, spawn, stop_child
 from muniment.stack.children import gateway_answers, module
 
@@ -33,6 +35,7 @@ def running(folder: Path, env: dict[str, str], port: int | None = None) -> Itera
     source = folder / "sources"
     source.mkdir(exist_ok=True)
     log = folder / f"gateway-{port}.log"
+    give_rules(DataFolder(folder / "data"))
     env = {
         "MUNIMENT_DATA_DIR": str(folder / "data"),
         "MUNIMENT_ROOTS": str(source),

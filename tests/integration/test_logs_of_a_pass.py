@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from compiled_rules import give_rules
 
 from muniment.bus import Bus
 from muniment.datafolder import DataFolder
@@ -35,6 +36,7 @@ class Worker:
     def __init__(self, folder: Path, redis_url: str, chroma_url: str) -> None:
         self.folder, self.data, self.tree = folder, DataFolder(folder / "data"), folder / "tree"
         self.tree.mkdir()
+        give_rules(self.data)
         self.connections = connect(redis_url)
         leases = Leases(self.connections.records, seconds=6, max_running=3)
         self.queue = JobQueue(self.connections, Bus(self.connections.records), leases)
