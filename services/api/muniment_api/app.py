@@ -33,6 +33,12 @@ server has a token, every request but `/healthz` and `/readyz` carries `Authoriz
 """
 
 
+# the limit is not on the application: there it would answer in its own words, around all of ours
+API = APIRouter(prefix="/api/v1", responses=errors.RESPONSES, max_body_size=errors.MAX_BODY)
+for part in (projects, files, pushed, search, memories, jobs, events, notifications):
+    API.include_router(part.router)
+
+
 def create_app(services: Services) -> FastAPI:
     app = FastAPI(
         title="Muniment",
@@ -47,11 +53,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.add_middleware(AccessControl, token=services.token, names=known_names(services.settings))
     errors.install(app)
-    # not on the application: there it would answer in its own words, around all of ours
-    api = APIRouter(prefix="/api/v1", responses=errors.RESPONSES, max_body_size=errors.MAX_BODY)
-    for part in (projects, files, pushed, search, memories, jobs, events, notifications):
-        api.include_router(part.router)
-    app.include_router(api)
+    app.include_router(API)
     app.include_router(health.router)
     mount_dashboard(app)
     app.state.mcp = mount_mcp(app, services)
