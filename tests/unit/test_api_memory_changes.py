@@ -1,5 +1,6 @@
 """Memories over REST: batches, lists, other projects, modes, changes, code, clean-up, and what events tell of it."""
 
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -320,6 +321,23 @@ def test_a_memory_says_when_its_code_changed_until_that_is_confirmed(api: TestCl
     assert api.get(route).json()["code"] == "same"
 
 
+def test_commas_part_tags_in_each_of_several_too(api: TestClient) -> None:
+    memory_id = store(api, "ops at night", tags=["Ops,ci", " b "])
+    assert api.get(f"{ALPHA}/memories/{memory_id}").json()["tags"] == ["b", "ci", "ops"]
+    assert [item["id"] for item in api.get(f"{ALPHA}/memories?tags=ops,x").json()["items"]] == [memory_id]
+
+
+def test_what_an_answer_says_of_times_can_stand_in_an_address(api: TestClient) -> None:
+    ids = [store(api, f"number {number} of its kind {number * 7}") for number in range(3)]
+    seen = api.get(f"{ALPHA}/memories?limit=2").json()
+    assert "+" not in seen["next"]
+    rest = api.get(f"{ALPHA}/memories?limit=2&cursor={seen['next']}").json()
+    assert [item["id"] for item in [*seen["items"], *rest["items"]]] == ids[::-1]
+    refused = api.get(f"{ALPHA}/memories?after=2026-01-31T15:00:00+00:00").json()["message"]
+    (written,) = re.findall(r"\S+Z", refused.rstrip("."))
+    assert api.get(f"{ALPHA}/memories?after={written}").status_code == 200
+
+
 def test_a_new_text_counts_as_written_for_the_code_as_it_is(api: TestClient, source: Path) -> None:
     route = f"{ALPHA}/memories/{about_code(api, source)}"
     (source / "store.py").write_text("def put():\n    return 2\n")
@@ -327,8 +345,46 @@ def test_a_new_text_counts_as_written_for_the_code_as_it_is(api: TestClient, sou
     assert api.patch(route, json={"content": "put returns two"}).json()["code"] == "same"
 
 
+def test_a_new_text_leaves_code_that_cannot_be_told_any_more_marked(api: TestClient, source: Path) -> None:
+    (source / "late.py").write_text("".join(f"line{number} = {number}\n" for number in range(20)))
+    about = {"content": "lines eight to ten", "path": "late.py", "lines": "8-10"}
+    route = f"{ALPHA}/memories/{api.post(f'{ALPHA}/memories', json=about).json()['id']}"
+    shifted = ["above = 1", "above = 2", *(f"line{number} = {number}" for number in range(20))]
+    shifted[10] = "line8 = 'eight'"
+    (source / "late.py").write_text("\n".join(shifted))
+    moved = api.patch(route, json={"confirm_code": True}).json()
+    assert (moved["code"], moved["anchor"]["start_line"]) == ("same", 10)
+    (source / "late.py").write_text("\n".join(line for line in shifted if "line7" not in line))
+    assert api.get(route).json()["code"] == "code changed"
+    assert api.patch(route, json={"content": "other lines"}).json()["code"] == "code changed"
+    confirmed = api.patch(route, json={"confirm_code": True}).json()
+    assert (confirmed["code"], confirmed["anchor"]["start_line"]) == ("same", 10)
+    twice = ["line9 = 'nine'" if "line9" in line else line for line in [*shifted, *shifted]]
+    (source / "late.py").write_text("\n".join(["more"] * 5 + twice))
+    refused = api.patch(route, json={"confirm_code": True})
+    assert (refused.status_code, "give lines" in refused.json()["message"]) == (422, True)
+
+
+def test_a_file_that_cannot_be_read_now_is_not_gone(api: TestClient, source: Path) -> None:
+    route = f"{ALPHA}/memories/{about_code(api, source)}"
+    text = (source / "store.py").read_text()
+    (source / "store.py").write_bytes(b"\0\0")
+    assert api.get(route).json()["code"] == "code unreadable"
+    refused = api.patch(route, json={"confirm_code": True})
+    assert (refused.status_code, "cannot be read now" in refused.json()["message"]) == (422, True)
+    away = source.rename(source.with_name("away"))
+    assert api.get(route).json()["code"] == "code unreadable"
+    source.mkdir()
+    assert api.get(route).json()["code"] == "code unreadable"
+    source.rmdir()
+    away.rename(source)
+    (source / "store.py").write_text(text)
+    assert api.get(route).json()["code"] == "same"
+
+
 def test_code_that_is_gone_cannot_be_confirmed_but_replaced_or_dropped(api: TestClient, source: Path) -> None:
     route = f"{ALPHA}/memories/{about_code(api, source)}"
+    (source / "other.py").write_text("other = 1\n")
     (source / "store.py").unlink()
     assert api.get(route).json()["code"] == "code gone"
     refused = api.patch(route, json={"confirm_code": True})
@@ -367,4 +423,4 @@ def test_code_without_its_definition_cannot_be_confirmed(api: TestClient, source
     route = f"{ALPHA}/memories/{about_code(api, source)}"
     (source / "store.py").write_text("def get():\n    return 2\n")
     refused = api.patch(route, json={"confirm_code": True})
-    assert "is not in 'store.py' any more" in refused.json()["message"]
+    assert "cannot be told in 'store.py' any more" in refused.json()["message"]

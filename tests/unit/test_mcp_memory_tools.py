@@ -241,6 +241,14 @@ async def test_a_memory_is_superseded_by_one_that_was_stored_before(call: Any, s
     assert data(back)["superseded_by"] is None
 
 
+@pytest.mark.parametrize("given", ['{"retries": 3}', "[1]", "null", "true"])
+async def test_a_text_that_is_json_as_well_stays_a_text(call: Any, services: Services, given: str) -> None:
+    stored = services.memory.store(services.projects.get("alpha"), FACT)
+    changes = {"project": "alpha", "memory_id": stored.id, "content": given, "source": given, "tags": '["a", "b"]'}
+    (changed,) = await call(("update_memory", changes))
+    assert (data(changed)["content"], data(changed)["source"], data(changed)["tags"]) == (given, given, ["a", "b"])
+
+
 async def test_several_memories_are_deleted_or_none(call: Any, services: Services) -> None:
     alpha = services.projects.get("alpha")
     ids = [services.memory.store(alpha, FACT).id, services.memory.store(alpha, "Tea is at four").id]
@@ -258,6 +266,7 @@ async def test_several_memories_are_deleted_or_none(call: Any, services: Service
 
 async def test_changed_code_is_told_until_it_is_confirmed(connect: Connect, folder: Path) -> None:
     (folder / "pay.py").write_text("def retry():\n    return 3\n")
+    (folder / "other.py").write_text("other = 1\n")
     about = {"project": "alpha", "content": "Retries stop after 3", "path": "pay.py", "symbol": "retry"}
     asked = {"project": "alpha", "query": "retries"}
     async with connect() as client:

@@ -6,8 +6,8 @@ import pytest
 
 from muniment.datafolder import DataFolder
 from muniment.errors import InvalidValue, UnknownProject
-from muniment.memory import CodeState, MemoryStore
-from muniment.memory.anchors import compare, make_anchor, parse_lines
+from muniment.memory import Anchor, CodeState, MemoryStore
+from muniment.memory.anchors import compare, line_digests, make_anchor, parse_lines
 from muniment.memory.code import AnchoredCode
 from muniment.project import Project
 from muniment.pushed import PushedFiles
@@ -34,6 +34,10 @@ def total(cart):
 # --- pure -------------------------------------------------------------------------------------------------------
 
 
+def became(anchor: Anchor, text: str) -> tuple[CodeState, Anchor]:
+    return compare(anchor, line_digests(text))
+
+
 @pytest.mark.parametrize(("given", "read"), [("12-40", (12, 40)), (" 7 ", (7, 7)), ("", None), (None, None)])
 def test_lines_are_read(given: str | None, read: tuple[int, int] | None) -> None:
     assert parse_lines(given) == read
@@ -48,35 +52,34 @@ def test_what_are_no_lines_is_refused(given: str) -> None:
 def test_code_that_only_moved_is_the_same_and_says_where_it_is() -> None:
     anchor = make_anchor("cart.py", CODE, (5, 6), None)
     moved = "# a licence\n# of two lines\n" + CODE.replace("fsum(self.prices)", "fsum(self.prices)   ")
-    state, where = compare(anchor, moved)
+    state, where = became(anchor, moved)
     assert (state, where.start_line, where.end_line) == (CodeState.SAME, 7, 8)
 
 
-def test_code_that_differs_is_changed_and_a_file_that_is_not_there_is_gone() -> None:
+def test_code_that_differs_is_changed() -> None:
     anchor = make_anchor("cart.py", CODE, (5, 6), None)
-    assert compare(anchor, CODE.replace("fsum", "sum"))[0] == CodeState.CHANGED
-    assert compare(anchor, "")[0] == CodeState.CHANGED
-    assert compare(anchor, None) == (CodeState.GONE, anchor)
-    assert compare(anchor, CODE.replace("clear", "empty"))[0] == CodeState.SAME
+    assert became(anchor, CODE.replace("fsum", "sum"))[0] == CodeState.CHANGED
+    assert became(anchor, "")[0] == CodeState.CHANGED
+    assert became(anchor, CODE.replace("clear", "empty"))[0] == CodeState.SAME
 
 
 def test_of_two_equal_places_the_nearest_is_meant() -> None:
     text = "a\nb\n" * 10
     anchor = make_anchor("x.txt", text, (9, 10), None)
-    assert compare(anchor, text)[1].start_line == 9
+    assert became(anchor, text)[1].start_line == 9
 
 
 def test_a_whole_file_is_the_same_only_as_a_whole() -> None:
     anchor = make_anchor("cart.py", CODE, None, None)
-    assert (anchor.start_line, compare(anchor, CODE)[0]) == (None, CodeState.SAME)
-    assert compare(anchor, CODE + "\nmore = 1\n")[0] == CodeState.CHANGED
+    assert (anchor.start_line, became(anchor, CODE)[0]) == (None, CodeState.SAME)
+    assert became(anchor, CODE + "\nmore = 1\n")[0] == CodeState.CHANGED
 
 
 def test_a_symbol_stands_for_the_lines_of_its_definition() -> None:
     anchor = make_anchor("cart.py", CODE, None, "total")
     assert anchor.symbol == "total"
     assert anchor.start_line is not None
-    assert compare(anchor, CODE.replace("cart.total()", "cart.total() + 1"))[0] == CodeState.CHANGED
+    assert became(anchor, CODE.replace("cart.total()", "cart.total() + 1"))[0] == CodeState.CHANGED
 
 
 def test_a_symbol_that_is_not_there_is_refused_with_those_that_are() -> None:
@@ -89,8 +92,8 @@ def test_a_symbol_that_is_not_there_is_refused_with_those_that_are() -> None:
 def test_a_symbol_is_its_own_lines_though_its_file_is_one_chunk() -> None:
     anchor = make_anchor("cart.py", CODE, None, "clear")
     assert (anchor.symbol, anchor.start_line, anchor.end_line) == ("clear", 8, 9)
-    assert compare(anchor, CODE.replace("cart.total()", "0"))[0] == CodeState.SAME
-    assert compare(anchor, CODE.replace("= []", "= ()"))[0] == CodeState.CHANGED
+    assert became(anchor, CODE.replace("cart.total()", "0"))[0] == CodeState.SAME
+    assert became(anchor, CODE.replace("= []", "= ()"))[0] == CodeState.CHANGED
     assert make_anchor("cart.py", CODE, None, "total").start_line == 12
     method = make_anchor("cart.py", CODE, None, "Cart.total")
     assert (method.start_line, method.end_line) == (5, 6)
@@ -110,8 +113,8 @@ def test_a_heading_is_a_symbol_too() -> None:
 def test_lines_are_counted_as_everywhere_though_a_page_break_stands_in_one() -> None:
     text = "one\ntwo \x0c two\nthree\u2028three\r\nfour"
     anchor = make_anchor("a.c", text, (4, 4), None)
-    assert compare(anchor, text.replace("four", "4"))[0] == CodeState.CHANGED
-    assert compare(anchor, text.replace("two", "2").replace("\r", "") + "\n")[0] == CodeState.SAME
+    assert became(anchor, text.replace("four", "4"))[0] == CodeState.CHANGED
+    assert became(anchor, text.replace("two", "2").replace("\r", "") + "\n")[0] == CodeState.SAME
     with pytest.raises(InvalidValue, match="has 4 lines"):
         make_anchor("a.c", text, (5, 5), None)
 
@@ -124,6 +127,7 @@ def project(tmp_path: Path) -> Project:
     sources = tmp_path / "sources"
     sources.mkdir()
     (sources / "cart.py").write_text(CODE)
+    (sources / "other.py").write_text("other = 1\n")
     return Project(id="alpha-222222", name="alpha", watch_paths=[str(sources)], created_at=NOW, updated_at=NOW)
 
 

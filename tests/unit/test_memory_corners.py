@@ -1,8 +1,10 @@
 """Memories where two things meet: successors and imports, projects and deletions, readers and writers."""
 
 import json
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from memory_projects import ALPHA, BETA
 from muniment.embedding import Vectors
 from muniment.errors import InvalidValue, UnknownMemory
 from muniment.memory import Anchor, CodeState, Draft, MemoryStore, export_line, read_lines
-from muniment.memory.anchors import compare, make_anchor
+from muniment.memory.anchors import compare, line_digests, make_anchor
 from muniment.memory.words import IDENTIFIER, held, lift
 from muniment.sqlite import connect
 from muniment.testing import HashedWordsEmbedder, ManualClock
@@ -62,9 +64,57 @@ def test_what_a_batch_supersedes_is_no_reason_to_refuse_another_item_of_it(store
 def test_of_two_items_that_supersede_the_same_the_second_is_named(store: MemoryStore) -> None:
     old = store.store(ALPHA, "the timeout is five seconds").id
     drafts = [Draft(content="it is ten", supersedes=old), Draft(content="or rather twenty", supersedes=old)]
-    with pytest.raises(InvalidValue, match=r"memories\[1\].supersedes .*superseded by"):
+    with pytest.raises(InvalidValue, match=r"memories\[1\].supersedes .*memories\[0\] supersedes it already"):
         store.store_batch(ALPHA, drafts)
     assert store.count(ALPHA.id) == 1
+
+
+def test_an_unknown_predecessor_in_a_batch_is_told_with_the_projects_name(store: MemoryStore) -> None:
+    drafts = [Draft(content="it is ten"), Draft(content="or rather twenty", supersedes="nobody")]
+    with pytest.raises(InvalidValue, match=r"memories\[1\].supersedes .*in project 'alpha'"):
+        store.store_batch(ALPHA, drafts)
+
+
+# --- texts that the model does not understand ---------------------------------------------------------------------
+
+SAYS_NOTHING = "เซิร์ฟเวอร์ 🚀"
+
+
+class Unknowing:
+    """Knows ASCII words alone, as the model of memories does of many scripts: all others are one and the same to it."""
+
+    def __init__(self, unknown: str) -> None:
+        self._known, self._unknown = HashedWordsEmbedder(), unknown
+        self.name, self.source, self.dimensions = self._known.name, self._known.source, self._known.dimensions
+        self.batch_texts = 100
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        return self._known.embed([re.sub(r"[^\x00-\x7f]+", self._unknown, text) for text in texts])
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("flags in prod: ✅", "flags in prod: ❌"), ("登录令牌存在 Redis", "购物车数据存在 Redis")]
+)
+def test_what_differs_in_signs_unknown_to_the_model_is_no_duplicate(tmp_path: Path, first: str, second: str) -> None:
+    with closing(MemoryStore(tmp_path / "memories.sqlite", Unknowing("unk"), ManualClock())) as store:
+        stored = [store.store(ALPHA, text) for text in (first, second, second)]
+        assert [one.created for one in stored] == [True, True, False]
+        assert stored[2].duplicate_of == stored[1].id
+        assert [one.id for one in stored[1].similar] == [stored[0].id]
+
+
+def test_a_text_without_any_known_word_is_found_by_its_own_and_stored_once(tmp_path: Path) -> None:
+    with closing(MemoryStore(tmp_path / "memories.sqlite", Unknowing(" "), ManualClock())) as store:
+        others = [store.store(ALPHA, f"เซิร์ฟ{number}").id for number in range(60)]
+        first = store.store(ALPHA, SAYS_NOTHING)
+        again = store.store(ALPHA, SAYS_NOTHING)
+        batch = store.store_batch(ALPHA, [Draft(content="🎉"), Draft(content="🎉")])
+        assert (again.created, again.duplicate_of) == (False, first.id)
+        assert [one.created for one in batch] == [True, False]
+        assert [hit.id for hit in store.search(ALPHA.id, SAYS_NOTHING)] == [first.id]
+        assert store.search(ALPHA.id, "🚀🚀") == []
+        assert store.search(ALPHA.id, '"') == []
+        assert len(others) == 60
 
 
 # --- successors that come by an import ----------------------------------------------------------------------------
@@ -284,13 +334,56 @@ def test_the_ends_of_a_path_of_ten_thousand_folders_are_not_all_written_out() ->
 # --- anchors ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("symbol", ["", " ", None])
+def test_an_anchor_with_an_empty_symbol_can_be_imported_again(
+    store: MemoryStore, other: MemoryStore, symbol: str | None
+) -> None:
+    anchor = make_anchor("a.txt", "one\ntwo\n", (1, 2), symbol)
+    assert anchor.symbol is None
+    store.store(ALPHA, "both are needed", anchor=anchor.model_copy(update={"symbol": symbol}))
+    assert imported(other, exported(store)) == (1, 0, 0)
+    (memory,) = other.export(ALPHA.id)
+    assert memory.anchor == anchor
+
+
+def test_a_symbol_that_no_import_would_take_is_refused() -> None:
+    with pytest.raises(InvalidValue, match="symbol"):
+        make_anchor("a.txt", "one\ntwo\n", (1, 2), "x" * 1_001)
+
+
+def test_a_hash_that_is_none_is_of_other_code() -> None:
+    for text in ("", "no hash", "zz" * 16):
+        anchor = Anchor(path="a.txt", start_line=1, end_line=1, hash=text)
+        assert compare(anchor, line_digests("one\n"))[0] == CodeState.CHANGED
+
+
 def test_an_anchor_is_found_among_many_lines_like_its_first() -> None:
     text = "\n" * 5_000 + "\n".join(["", "one", "", "two"]) + "\n"
     anchor = make_anchor("a.txt", text, (5_001, 5_004), None)
-    assert compare(anchor, "# a licence\n" + text)[1].start_line == 5_002
-    assert compare(anchor, text.replace("two", "three"))[0] == CodeState.CHANGED
+    assert compare(anchor, line_digests("# a licence\n" + text))[1].start_line == 5_002
+    assert compare(anchor, line_digests(text.replace("two", "three")))[0] == CodeState.CHANGED
     backwards = Anchor(path="a.txt", start_line=9, end_line=1, hash=anchor.hash)
-    assert compare(backwards, text)[0] == CodeState.CHANGED
+    assert compare(backwards, line_digests(text))[0] == CodeState.CHANGED
+
+
+# --- questions --------------------------------------------------------------------------------------------------
+
+
+def test_of_all_that_holds_an_identifier_the_nearest_are_looked_at(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muniment.memory.finding.NAMED", 3)
+    monkeypatch.setattr("muniment.memory.finding.POOL", 1)
+    looked_at: list[str] = []
+    monkeypatch.setattr("muniment.memory.finding.said", lambda memory: looked_at.append(memory.content) or "")
+    for project in (ALPHA, BETA):
+        for number in range(3):
+            store.store(project, f"ORD-4711 shipped {number} of {project.name}")
+    best = store.store(BETA, "ORD-4711 and ORD-4712 were refunded")
+    hits = store.search([ALPHA.id, BETA.id], "ORD-4711 ORD-4712", limit=1)
+    assert len(looked_at) <= 4
+    assert "ORD-4711 and ORD-4712 were refunded" in looked_at
+    assert [hit.id for hit in hits] == [best.id]
 
 
 # --- readers and writers ----------------------------------------------------------------------------------------

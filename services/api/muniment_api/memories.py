@@ -199,36 +199,35 @@ def _new_anchor(services: Services, project: Project, known: Memory, change: Cha
         path = change.path or (known.anchor.path if known.anchor else None)
         return services.code.anchor(project, path, change.lines, change.symbol)
     if change.confirm_code:
-        return _confirmed(services, project, known)
+        return _confirmed(services, project, known, seen=True)
     if change.content is None or change.path is not None or known.anchor is None:
         return None
     try:
-        return _confirmed(services, project, known)
-    except InvalidValue:  # the code is gone: the memory goes on saying so
+        return _confirmed(services, project, known, seen=False)
+    except InvalidValue:  # the code is gone, or nobody can tell where it is: the memory goes on saying so
         return None
 
 
-def _confirmed(services: Services, project: Project, memory: Memory) -> Anchor:
+def _confirmed(services: Services, project: Project, memory: Memory, *, seen: bool) -> Anchor:
     """The anchor of a memory that holds for its code as that is now. Raises InvalidValue."""
-    (seen,) = services.code.checked([memory])
-    anchor = seen.anchor
+    (checked,) = services.code.checked([memory])
+    anchor = checked.anchor
     if anchor is None:
         raise InvalidValue("confirm_code", True, "the memory names no code; give path, with lines or symbol")
-    if seen.code == CodeState.GONE:
+    if checked.code == CodeState.GONE:
         raise InvalidValue(
             "confirm_code", True, f"'{anchor.path}' is gone; give the path that replaces it, or '' for none"
         )
-    if seen.code == CodeState.SAME:
+    if checked.code == CodeState.UNREADABLE:
+        raise InvalidValue("confirm_code", True, f"'{anchor.path}' cannot be read now; try again when it can")
+    if checked.code == CodeState.SAME:
         return anchor
-    lines = f"{anchor.start_line}-{anchor.end_line}" if anchor.start_line is not None else None
     try:
-        found = services.code.anchor(project, anchor.path, None if anchor.symbol else lines, anchor.symbol)
+        return services.code.renewed(project, anchor, seen=seen)
     except InvalidValue as error:
         raise InvalidValue(
-            "confirm_code", True, f"what it names is not in '{anchor.path}' any more; give lines"
+            "confirm_code", True, f"what it names cannot be told in '{anchor.path}' any more; give lines"
         ) from error
-    assert found is not None
-    return found
 
 
 def retag(

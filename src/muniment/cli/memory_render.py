@@ -11,7 +11,7 @@ from muniment.cli.render import clean
 
 INDENT = "  "
 LEAST_WIDTH = 20
-OUTDATED = ("code changed", "code gone")
+OUTDATED = ("code changed", "code gone", "code unreadable")
 
 
 def show_memories(out: Console, memories: Iterable[ShownMemory], project: str | None = None) -> None:

@@ -5,7 +5,7 @@ from hashlib import blake2b
 
 from muniment.chunking import Defined, defined_in
 from muniment.errors import InvalidValue
-from muniment.memory.model import Anchor, CodeState
+from muniment.memory.model import MAX_SYMBOL, Anchor, CodeState, clean_text
 
 LINE_BYTES = 8  # of a line's digest
 MAX_NAMED = 10
@@ -29,9 +29,10 @@ def parse_lines(lines: str | None) -> tuple[int, int] | None:
 
 def make_anchor(path: str, text: str, lines: tuple[int, int] | None, symbol: str | None) -> Anchor:
     """For lines, for the definition of a symbol, or for the whole file. Raises InvalidValue."""
+    symbol = clean_text("symbol", symbol, MAX_SYMBOL) if symbol and symbol.strip() else None
     if symbol and lines is None:
         symbol, lines = _definition(path, text, symbol)
-    digests = _digests(text)
+    digests = line_digests(text)
     count = len(digests) // LINE_BYTES
     if lines is None:
         return Anchor(path=path, symbol=symbol, hash=_hash(digests))
@@ -42,11 +43,8 @@ def make_anchor(path: str, text: str, lines: tuple[int, int] | None, symbol: str
     return Anchor(path=path, start_line=start, end_line=end, symbol=symbol, hash=lines_hash)
 
 
-def compare(anchor: Anchor, text: str | None) -> tuple[CodeState, Anchor]:
-    """What became of the anchored code in the file's text of now (None: there is no such file), and where it is."""
-    if text is None:
-        return CodeState.GONE, anchor
-    digests = _digests(text)
+def compare(anchor: Anchor, digests: bytes) -> tuple[CodeState, Anchor]:
+    """What became of the anchored code in the file's lines of now, and where it is."""
     if anchor.start_line is None or anchor.end_line is None:
         same = _hash(digests) == anchor.hash
         return (CodeState.SAME if same else CodeState.CHANGED), anchor
@@ -58,13 +56,34 @@ def compare(anchor: Anchor, text: str | None) -> tuple[CodeState, Anchor]:
     return CodeState.CHANGED, anchor
 
 
+def lines_now(anchor: Anchor, digests: bytes, *, seen: bool) -> tuple[int, int] | None:
+    """Where anchored lines that changed lie, as far as the first of them tells: where it was, or in its only place.
+
+    Where it is gone they are taken for those of before if somebody has ``seen`` them there. None: it cannot be told.
+    """
+    assert anchor.start_line is not None
+    assert anchor.end_line is not None
+    found = _lines_like(anchor.hash[: 2 * LINE_BYTES], digests, anchor.start_line)
+    if not found and seen:
+        return anchor.start_line, anchor.end_line
+    if not found or (found[0] != anchor.start_line and len(found) > 1):
+        return None
+    return found[0], found[0] + anchor.end_line - anchor.start_line
+
+
 def _lines_like(first: str, digests: bytes, near: int) -> list[int]:
     """The lines of that digest, the nearest first: lines above it come and go."""
-    found = [
-        place // LINE_BYTES + 1
-        for place in range(0, len(digests), LINE_BYTES)
-        if digests[place : place + LINE_BYTES].hex() == first
-    ]
+    try:
+        wanted = bytes.fromhex(first)
+    except ValueError:  # of an import that another program wrote
+        return []
+    found: list[int] = []
+    place = digests.find(wanted)
+    while wanted and place >= 0:
+        line, offset = divmod(place, LINE_BYTES)
+        if not offset:
+            found.append(line + 1)
+        place = digests.find(wanted, (line + 1) * LINE_BYTES)
     return sorted(found, key=lambda line: abs(line - near))[:MAX_PLACES]
 
 
@@ -84,7 +103,7 @@ def _names(definitions: Sequence[Defined]) -> list[str]:
     return list(dict.fromkeys(one.symbol for one in definitions))
 
 
-def _digests(text: str) -> bytes:
+def line_digests(text: str) -> bytes:
     """One digest for each line; space at its end does not count."""
     lines = text.removesuffix("\n").split("\n") if text else []  # no other break ends a line: so chunks count them
     return b"".join(

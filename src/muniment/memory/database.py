@@ -180,6 +180,15 @@ def by_number(reader: sqlite3.Connection, numbers: Iterable[int]) -> dict[int, M
     return {row["number"]: memory_of(row) for row in rows}
 
 
+def same_text(reader: sqlite3.Connection, project_id: str, content: str) -> list[int]:
+    """Memories that say exactly this; looks at every one of the project."""
+    rows = reader.execute(
+        "SELECT number FROM memories WHERE project_id = ? AND content = ? AND superseded_by IS NULL",
+        (project_id, content),
+    )
+    return [row["number"] for row in rows]
+
+
 def page_by_number(reader: sqlite3.Connection, project_id: str, after: int, count: int) -> dict[int, Memory]:
     """The next ``count`` memories of a project, in the order they came."""
     rows = reader.execute(

@@ -112,4 +112,4 @@ def moment(field: str, given: str | datetime | None, *, end_of_day: bool = False
             return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         pass
-    raise InvalidValue(field, given[:40], "it is no date; write 2026-01-31 or 2026-01-31T15:00:00+00:00")
+    raise InvalidValue(field, given[:40], "it is no date; write 2026-01-31 or 2026-01-31T15:00:00Z")

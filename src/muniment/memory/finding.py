@@ -1,6 +1,7 @@
 """Finds memories: exact cosine over all that pass the filters; identifiers bring in what meaning alone would miss."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Collection, Sequence
 
 from muniment.memory.database import MemoryDatabase, by_number
@@ -10,6 +11,7 @@ from muniment.memory.words import identifiers, lift
 
 POOL = 50  # candidates by meaning that the words of the query may reorder
 NAMED = 200  # candidates by identifier; what occurs oftener tells nothing apart
+WORDS = 32  # of a query that the model understands nothing of are asked for
 IDENTIFIERS = 8  # of a query are asked for, the longest
 
 
@@ -26,27 +28,36 @@ def find(
     database.adopt(project_ids)
     nearest: dict[int, float] = {}
     exact: dict[int, float] = {}
+    holds: Counter[int] = Counter()  # how many identifiers of the query
     telling: set[str] = set()
+    understood = bool(vector.any())
     with database.read() as reader:
         for project_id in project_ids:
             matrix = database.matrix(reader, project_id)
             among = filters.numbers(reader, project_id)
-            by_meaning = matrix.nearest(
-                vector,
-                max(POOL, 2 * limit),
-                among=among,
-                min_score=min_score,
-                hidden=filters.include_superseded,
-                stored=filters.stored,
-            )
-            nearest.update(by_meaning)
-            for token, named in _named(reader, project_id, query, superseded=filters.include_superseded).items():
-                telling.add(token)
+            if understood:
+                by_meaning = matrix.nearest(
+                    vector,
+                    max(POOL, 2 * limit),
+                    among=among,
+                    min_score=min_score,
+                    hidden=filters.include_superseded,
+                    stored=filters.stored,
+                )
+                nearest.update(by_meaning)
+                found = _named(reader, project_id, query, superseded=filters.include_superseded)
+            else:
+                found = {"": _with_words(reader, project_id, query, superseded=filters.include_superseded)}
+            for token, named in found.items():
+                telling |= {token} - {""}
                 passing = named if among is None else named.intersection(among)
-                exact.update(matrix.scores(vector, passing, filters.stored))
+                scored = matrix.scores(vector, passing, filters.stored)
+                exact.update(scored)
+                holds.update(dict(scored).keys())
         # of many projects together no more than of one: each candidate is read and compared word by word
         best = sorted(nearest.items(), key=lambda item: -item[1])[: max(POOL, 2 * limit)]
-        scores = dict(best) | {number: score for number, score in exact.items() if score >= min_score}
+        most = sorted(exact.items(), key=lambda item: (-holds[item[0]], -item[1]))[:NAMED]
+        scores = dict(best) | {number: score for number, score in most if score >= min_score}
         pool = by_number(reader, scores)
     return [_hit(memory, scores[number]) for number, memory in ordered(pool, scores, query, telling)[:limit]]
 
@@ -82,6 +93,17 @@ def _named(reader: sqlite3.Connection, project_id: str, query: str, *, supersede
         if 0 < len(rows) <= NAMED:
             found[token] = {row["number"] for row in rows if superseded or row["superseded_by"] is None}
     return found
+
+
+def _with_words(reader: sqlite3.Connection, project_id: str, query: str, *, superseded: bool) -> set[int]:
+    """Memories that hold a word of the query, those with the most and the rarest: all that there is to go by."""
+    any_word = " OR ".join(_quoted(word) for word in query.split()[:WORDS])
+    rows = reader.execute(
+        "SELECT number, superseded_by FROM memories"
+        " WHERE number IN (SELECT rowid FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?)",
+        (f"project_id : {_quoted(project_id)} AND {{content source}} : ({any_word})", NAMED),
+    ).fetchall()
+    return {row["number"] for row in rows if superseded or row["superseded_by"] is None}
 
 
 def _quoted(text: str) -> str:

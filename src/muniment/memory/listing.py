@@ -9,6 +9,7 @@ from muniment.memory.database import COLUMNS, memory_of
 from muniment.memory.filters import MemoryFilters
 from muniment.memory.model import Memory
 
+UTC = "+00:00"  # as every time is stored
 Place = tuple[str, int]  # when a memory was stored, and its number: both stay as they are
 
 
@@ -20,7 +21,7 @@ def newest(
     rows = [row for one in project_ids for row in _of_one(reader, one, filters, limit + 1, before)]
     rows.sort(key=_place_of, reverse=True)
     shown = rows[:limit]
-    following = "/".join(map(str, _place_of(shown[-1]))) if len(rows) > limit else None
+    following = _cursor(*_place_of(shown[-1])) if len(rows) > limit else None
     return [memory_of(row) for row in shown], following
 
 
@@ -43,8 +44,13 @@ def _place_of(row: sqlite3.Row) -> Place:
     return row["created_at"], row["number"]
 
 
+def _cursor(created_at: str, number: int) -> str:
+    return f"{created_at.replace(UTC, 'Z')}/{number}"  # it goes into an address, where a plus is a space
+
+
 def _place(cursor: str) -> Place:
     created_at, _, number = cursor.rpartition("/")
+    created_at = created_at.replace("Z", UTC).replace(" ", "+")
     try:
         datetime.fromisoformat(created_at)
         if not 0 <= int(number) < 2**63:

@@ -11,6 +11,7 @@ from muniment.errors import InvalidValue
 
 MAX_CONTENT = 20_000  # characters
 MAX_SOURCE = 1_000  # characters
+MAX_SYMBOL = 1_000
 MAX_TAGS = 50
 MAX_TAG = 100  # characters
 MAX_BATCH = 200  # memories stored by one call
@@ -35,6 +36,7 @@ class CodeState(StrEnum):
     SAME = "same"  # the anchored text is in its file, perhaps on other lines
     CHANGED = "code changed"
     GONE = "code gone"  # the file is
+    UNREADABLE = "code unreadable"  # at present: its folder is away, it may not be read, or is no text or too large
 
 
 class Memory(BaseModel):
@@ -148,9 +150,9 @@ def clean_source(source: str | None, field: str = "source") -> str | None:
 
 
 def clean_tags(tags: str | Iterable[str], field: str = "tags") -> list[str]:
-    """Trimmed, lower-cased, sorted, each once; a string holds tags separated by commas. Raises InvalidValue."""
-    given = tags.split(",") if isinstance(tags, str) else tags
-    clean = sorted({tag.strip().lower() for tag in given} - {""})
+    """Trimmed, lower-cased, sorted, each once; a comma parts tags, in each of several too. Raises InvalidValue."""
+    given = [tags] if isinstance(tags, str) else tags
+    clean = sorted({tag.strip().lower() for one in given for tag in one.split(",")} - {""})
     if len(clean) > MAX_TAGS:
         raise InvalidValue(field, f"{len(clean)} tags", f"a memory has at most {MAX_TAGS}")
     for tag in clean:

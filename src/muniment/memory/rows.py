@@ -37,7 +37,8 @@ class RowWriter:
             except (UnknownMemory, MemorySuperseded) as error:
                 if not field:
                     raise
-                raise InvalidValue(f"{field}supersedes", draft.supersedes, error.body().message.rstrip(".")) from error
+                told = UnknownMemory(draft.supersedes, project.name) if isinstance(error, UnknownMemory) else error
+                raise InvalidValue(f"{field}supersedes", draft.supersedes, told.body().message.rstrip(".")) from error
             self._hide(draft.supersedes, memory_id)
         anchor = draft.anchor.model_dump_json() if draft.anchor else None
         said = (memory_id, project.id, project.name, draft.source, at, at, anchor, draft.content)

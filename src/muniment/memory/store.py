@@ -6,7 +6,7 @@ from pathlib import Path
 
 from muniment.embedding import Embedder, Vectors
 from muniment.errors import InvalidValue, UnknownMemory, UnknownProject
-from muniment.memory.database import MemoryDatabase, by_id, by_number, page_by_number
+from muniment.memory.database import MemoryDatabase, by_id, by_number, page_by_number, same_text
 from muniment.memory.filters import CURRENT, MemoryFilters
 from muniment.memory.finding import find
 from muniment.memory.listing import newest
@@ -31,7 +31,7 @@ from muniment.memory.overview import count_unused, topics, unused
 from muniment.memory.reads import ReadCounter, write_down
 from muniment.memory.rows import RowWriter
 from muniment.memory.transfer import Imported, Record, take_in
-from muniment.memory.words import coverage
+from muniment.memory.words import coverage, foreign_signs
 from muniment.project import Project
 
 DUPLICATE = 0.95  # cosine above which a new memory is not stored
@@ -106,6 +106,11 @@ class MemoryStore:
         if len(drafts) > MAX_BATCH:
             raise InvalidValue("memories", f"{len(drafts)} memories", f"one call stores at most {MAX_BATCH}")
         clean = [clean_draft(draft, f"memories[{place}].") for place, draft in enumerate(drafts)]
+        by: dict[str, int] = {}
+        for place, draft in enumerate(clean):
+            if draft.supersedes and by.setdefault(draft.supersedes, place) != place:
+                reason = f"memories[{by[draft.supersedes]}] supersedes it already"
+                raise InvalidValue(f"memories[{place}].supersedes", draft.supersedes, reason)
         return self._store(project, clean)
 
     def _store(self, project: Project, drafts: Sequence[Draft]) -> list[Stored]:
@@ -143,8 +148,13 @@ class MemoryStore:
         with self._database.read() as reader:
             found = self._database.matrix(reader, project_id).nearest(vector, COMPARED, min_score=SIMILAR)
             known = by_number(reader, [number for number, _ in found])
+            if not vector.any():  # a text of words that the model does not know lies near nothing, not even itself
+                found = [(number, 1.0) for number in same_text(reader, project_id, draft.content)]
+                known = by_number(reader, [number for number, _ in found])
         near = [(known[number].id, known[number].content, score) for number, score in found]
-        near += [(one, content, float(vector @ other)) for one, content, other in fresh]
+        near += [
+            (one, content, 1.0 if content == draft.content else float(vector @ other)) for one, content, other in fresh
+        ]
         near = [one for one in near if one[2] >= SIMILAR and one[0] not in superseded]
         near.sort(key=lambda one: -one[2])
         for memory_id, content, score in near:
@@ -373,4 +383,7 @@ class MemoryStore:
 
 
 def _covers(stored: str, new: str) -> bool:
+    """Whether a text adds nothing to one whose vector is as good as the same."""
+    if foreign_signs(stored) != foreign_signs(new):
+        return False
     return len(new) <= READ_WHOLE or coverage(new, stored) >= SAME_WORDS

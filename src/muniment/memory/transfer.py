@@ -12,12 +12,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from muniment.embedding import Vectors
 from muniment.errors import InvalidValue, UnknownProject
 from muniment.memory.database import MemoryDatabase
-from muniment.memory.model import MAX_ID, Anchor, Memory, clean_source, clean_tags, clean_text
+from muniment.memory.model import MAX_ID, MAX_SYMBOL, Anchor, Memory, clean_source, clean_tags, clean_text
 from muniment.memory.rows import leads_to
 from muniment.project import Project
 from muniment.pushed import check_path
 
-MAX_SYMBOL = 1_000  # characters
 RESERVED = (".", "..", "export")  # what stands in their place in an address leads elsewhere
 ID_BYTES = 8
 
@@ -110,10 +109,10 @@ def _anchor(field: str, anchor: Anchor) -> Anchor:
     lines = anchor.start_line, anchor.end_line
     if lines != (None, None) and (None in lines or not 1 <= (anchor.start_line or 0) <= (anchor.end_line or 0)):
         raise InvalidValue(f"{field} lines", f"{lines[0]}-{lines[1]}", "give both or none, the first from 1 on")
-    if anchor.symbol is not None:
-        clean_text(f"{field} symbol", anchor.symbol, MAX_SYMBOL)
+    symbol = anchor.symbol and anchor.symbol.strip()
+    symbol = clean_text(f"{field} symbol", symbol, MAX_SYMBOL) if symbol else None
     clean_text(f"{field} hash", anchor.hash, MAX_ID)
-    return anchor
+    return anchor.model_copy(update={"symbol": symbol})
 
 
 def _utc(field: str, moment: datetime) -> datetime:

@@ -4,7 +4,8 @@ Fusing meaning with word ranks as equals was measured to push right answers down
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Set
+from functools import lru_cache
 
 WORD = re.compile(r"\w+")
 # joined parts count as one token: ORD-1234, config.toml, src/app
@@ -30,9 +31,16 @@ def coverage(text: str, other: str) -> float:
     return _share(_words(text), _words(other))
 
 
-def identifiers(text: str) -> set[str]:
+def foreign_signs(text: str) -> str:
+    """All that is not ASCII, in its order: a model that knows no such word or sign takes any of them for any other."""
+    return "".join(sign for sign in text.casefold() if not sign.isascii())
+
+
+@lru_cache(maxsize=64)  # of one query: it is compared with each candidate
+def identifiers(text: str) -> frozenset[str]:
     """Tokens that name one thing exactly, in lower case: with a digit, an underscore or a capital within, and files."""
-    return {token.lower() for token in TOKEN.findall(text) if len(token) >= MIN_IDENTIFIER and _is_identifier(token)}
+    tokens = TOKEN.findall(text)
+    return frozenset(token.lower() for token in tokens if len(token) >= MIN_IDENTIFIER and _is_identifier(token))
 
 
 def _is_identifier(token: str) -> bool:
@@ -41,8 +49,9 @@ def _is_identifier(token: str) -> bool:
     return has_letter and (has_digit or "_" in token.strip("_") or INNER.search(token) is not None)
 
 
-def _words(text: str) -> set[str]:
-    return set(WORD.findall(text.lower()))
+@lru_cache(maxsize=64)
+def _words(text: str) -> frozenset[str]:
+    return frozenset(WORD.findall(text.lower()))
 
 
 def held(text: str) -> set[str]:
@@ -57,5 +66,5 @@ def held(text: str) -> set[str]:
     return joined | _words(text)
 
 
-def _share(wanted: set[str], present: set[str]) -> float:
+def _share(wanted: Set[str], present: Set[str]) -> float:
     return len(wanted & present) / len(wanted) if wanted else 0.0

@@ -20,6 +20,7 @@ STALE_SHOWN = 50
 
 TO_DO = {
     CodeState.CHANGED: "read it, then update_memory: confirm_code=true if this still holds, else new content",
+    CodeState.UNREADABLE: "its file cannot be read at present; the memory may still hold",
     CodeState.GONE: "update_memory with the path that took its place, or delete_memory",
 }
 

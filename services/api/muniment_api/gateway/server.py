@@ -17,6 +17,7 @@ from mcp.server.mcpserver.exceptions import (
     UnexpectedResourceError,
     UnexpectedToolError,
 )
+from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
 from mcp_types import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
@@ -64,6 +65,15 @@ def failure(body: ErrorBody) -> CallToolResult:
     )
 
 
+class TextAsItIs(FuncMetadata):
+    """The SDK takes a text for the JSON that it may be, unless nothing but a text is allowed: ``null``, ``[1]`` and
+    ``{"retries": 3}`` are texts as well."""
+
+    def pre_parse_json(self, data: dict[str, Any]) -> dict[str, Any]:
+        texts = {name for name, field in self.arg_model.model_fields.items() if field.annotation == str | None}
+        return super().pre_parse_json(data) | {name: value for name, value in data.items() if name in texts}
+
+
 class GatewayServer(MCPServer[dict[str, Any]]):
     def __init__(self, services: Services, **options: Any) -> None:
         announcements = Announcements()
@@ -92,6 +102,9 @@ class GatewayServer(MCPServer[dict[str, Any]]):
         """
         described = inspect.getdoc(function)
         self.add_tool(function, description=described, annotations=annotations, structured_output=False)
+        tool = self._tool_manager.get_tool(function.__name__)
+        assert tool is not None
+        tool.fn_metadata = TextAsItIs(**dict(tool.fn_metadata))
 
     async def list_tools(self) -> list[Tool]:
         """Unlike the SDK's own: with small schemas."""
