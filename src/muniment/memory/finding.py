@@ -3,6 +3,7 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 
 from muniment.memory.database import MemoryDatabase, by_number
 from muniment.memory.filters import MemoryFilters
@@ -26,40 +27,52 @@ def find(
     """The nearest memories of the projects, best first. ``query`` is cleaned."""
     vector = database.embed([query])[0]
     database.adopt(project_ids)
-    nearest: dict[int, float] = {}
-    exact: dict[int, float] = {}
-    holds: Counter[int] = Counter()  # how many identifiers of the query
-    telling: set[str] = set()
-    understood = bool(vector.any())
+    found = _Found(max(POOL, 2 * limit), min_score)
     with database.read() as reader:
         for project_id in project_ids:
             matrix = database.matrix(reader, project_id)
             among = filters.numbers(reader, project_id)
-            if understood:
-                by_meaning = matrix.nearest(
-                    vector,
-                    max(POOL, 2 * limit),
-                    among=among,
-                    min_score=min_score,
-                    hidden=filters.include_superseded,
-                    stored=filters.stored,
+            hidden = filters.include_superseded
+            if vector.any():
+                near = matrix.nearest(
+                    vector, found.most, among=among, min_score=min_score, hidden=hidden, stored=filters.stored
                 )
-                nearest.update(by_meaning)
-                found = _named(reader, project_id, query, superseded=filters.include_superseded)
-            else:
-                found = {"": _with_words(reader, project_id, query, superseded=filters.include_superseded)}
-            for token, named in found.items():
-                telling |= {token} - {""}
-                passing = named if among is None else named.intersection(among)
-                scored = matrix.scores(vector, passing, filters.stored)
-                exact.update(scored)
-                holds.update(dict(scored).keys())
-        # of many projects together no more than of one: each candidate is read and compared word by word
-        best = sorted(nearest.items(), key=lambda item: -item[1])[: max(POOL, 2 * limit)]
-        most = sorted(exact.items(), key=lambda item: (-holds[item[0]], -item[1]))[:NAMED]
-        scores = dict(best) | {number: score for number, score in most if score >= min_score}
+                found.near.update(near)
+                named = _named(reader, project_id, query, superseded=hidden)
+                found.telling.update(named)
+            else:  # the model knows no word of it, and would call any memory as near as any other
+                named = {"": _with_words(reader, project_id, query, superseded=hidden)}
+            for numbers in named.values():
+                passing = numbers if among is None else numbers.intersection(among)
+                found.add_named(matrix.scores(vector, passing, filters.stored))
+        scores = found.scores()
         pool = by_number(reader, scores)
-    return [_hit(memory, scores[number]) for number, memory in ordered(pool, scores, query, telling)[:limit]]
+    return [_hit(memory, scores[number]) for number, memory in ordered(pool, scores, query, found.telling)[:limit]]
+
+
+@dataclass(slots=True)
+class _Found:
+    """Candidates of all the projects by number, with their cosine: at most ``most`` by meaning.
+
+    ``telling``: the identifiers of the query that some memories hold; ``_holds``: how many of them each does.
+    """
+
+    most: int
+    min_score: float
+    near: dict[int, float] = field(default_factory=dict)
+    telling: set[str] = field(default_factory=set)
+    _exact: dict[int, float] = field(default_factory=dict)
+    _holds: Counter[int] = field(default_factory=Counter)
+
+    def add_named(self, scores: Sequence[tuple[int, float]]) -> None:
+        self._exact.update(scores)
+        self._holds.update(number for number, _ in scores)
+
+    def scores(self) -> dict[int, float]:
+        """Of many projects together no more than of one: each candidate is read and compared word by word."""
+        near = sorted(self.near.items(), key=lambda item: -item[1])[: self.most]
+        exact = sorted(self._exact.items(), key=lambda item: (-self._holds[item[0]], -item[1]))[:NAMED]
+        return dict(near) | {number: score for number, score in exact if score >= self.min_score}
 
 
 def ordered(
