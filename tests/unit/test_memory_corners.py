@@ -103,6 +103,14 @@ def test_what_differs_in_signs_unknown_to_the_model_is_no_duplicate(tmp_path: Pa
         assert [one.id for one in stored[1].similar] == [stored[0].id]
 
 
+def test_the_same_text_is_known_among_many_that_look_alike_to_the_model(tmp_path: Path) -> None:
+    with closing(MemoryStore(tmp_path / "memories.sqlite", Unknowing("unk"), ManualClock())) as store:
+        alike = [store.store(ALPHA, chr(0x4E00 + number)) for number in range(120)]
+        assert all(one.created for one in alike)
+        again = [store.store(ALPHA, chr(0x4E00 + number)) for number in range(120)]
+    assert [one.duplicate_of for one in again] == [one.id for one in alike]
+
+
 def test_a_text_without_any_known_word_is_found_by_its_own_and_stored_once(tmp_path: Path) -> None:
     with closing(MemoryStore(tmp_path / "memories.sqlite", Unknowing(" "), ManualClock())) as store:
         others = [store.store(ALPHA, f"เซิร์ฟ{number}").id for number in range(60)]

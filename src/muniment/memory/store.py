@@ -146,12 +146,12 @@ class MemoryStore:
     ) -> Stored | list[SimilarMemory]:
         """The refusal of a duplicate, or the similar ones. Inside the write transaction: nobody else can store."""
         with self._database.read() as reader:
-            found = self._database.matrix(reader, project_id).nearest(vector, COMPARED, min_score=SIMILAR)
-            known = by_number(reader, [number for number, _ in found])
-            if not vector.any():  # a text of words that the model does not know lies near nothing, not even itself
-                found = [(number, 1.0) for number in same_text(reader, project_id, draft.content)]
-                known = by_number(reader, [number for number, _ in found])
-        near = [(known[number].id, known[number].content, score) for number, score in found]
+            found = dict(self._database.matrix(reader, project_id).nearest(vector, COMPARED, min_score=SIMILAR))
+            # words that the model does not know: the text lies near nothing, not even itself, or as near to many others
+            if not vector.any() or (len(found) == COMPARED and min(found.values()) > DUPLICATE):
+                found |= dict.fromkeys(same_text(reader, project_id, draft.content), 1.0)
+            known = by_number(reader, found)
+        near = [(known[number].id, known[number].content, score) for number, score in found.items()]
         near += [
             (one, content, 1.0 if content == draft.content else float(vector @ other)) for one, content, other in fresh
         ]
