@@ -150,7 +150,7 @@ def gateway(gateway_process: Gateway) -> Gateway:
 @pytest.fixture(scope="module")  # while Playwright lives its event loop counts as running: no other test could have one
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
-        pytest.skip("NOT TESTED: the dashboard in a browser. Install it (`apt-get install chromium libatomic1`) to do it.")
+        pytest.skip("NOT TESTED: the dashboard in a browser; `apt-get install chromium libatomic1` makes it possible.")
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield launched
