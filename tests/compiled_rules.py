@@ -14,6 +14,8 @@ shared: Path | None = None  # a folder of all the processes of a run; tests/conf
 def give_rules(folder: DataFolder) -> None:
     """As a start before would have left them."""
     assert shared is not None
+    if folder.rule_cache.exists():  # a process may be reading there
+        return
     rules = shared / "rules"
     with (shared / "rules.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -21,4 +23,4 @@ def give_rules(folder: DataFolder) -> None:
             made = shared / "rules-in-the-making"
             subprocess.run([sys.executable, "-m", "muniment.masking", str(made)], check=True, timeout=120)
             made.rename(rules)
-    shutil.copytree(rules, folder.rule_cache, dirs_exist_ok=True)
+    shutil.copytree(rules, folder.rule_cache)

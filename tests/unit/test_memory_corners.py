@@ -113,7 +113,7 @@ def test_the_same_text_is_known_among_many_that_look_alike_to_the_model(tmp_path
 
 def test_a_text_without_any_known_word_is_found_by_its_own_and_stored_once(tmp_path: Path) -> None:
     with closing(MemoryStore(tmp_path / "memories.sqlite", Unknowing(" "), ManualClock())) as store:
-        others = [store.store(ALPHA, f"เซิร์ฟ{number}").id for number in range(60)]
+        assert all(store.store(ALPHA, f"เซิร์ฟ{number}").created for number in range(60))
         first = store.store(ALPHA, SAYS_NOTHING)
         again = store.store(ALPHA, SAYS_NOTHING)
         batch = store.store_batch(ALPHA, [Draft(content="🎉"), Draft(content="🎉")])
@@ -122,7 +122,6 @@ def test_a_text_without_any_known_word_is_found_by_its_own_and_stored_once(tmp_p
         assert [hit.id for hit in store.search(ALPHA.id, SAYS_NOTHING)] == [first.id]
         assert store.search(ALPHA.id, "🚀🚀") == []
         assert store.search(ALPHA.id, '"') == []
-        assert len(others) == 60
 
 
 # --- successors that come by an import ----------------------------------------------------------------------------
@@ -384,14 +383,14 @@ def test_of_all_that_holds_an_identifier_the_nearest_are_looked_at(
     monkeypatch.setattr("muniment.memory.finding.POOL", 1)
     looked_at: list[str] = []
     monkeypatch.setattr("muniment.memory.finding.said", lambda memory: looked_at.append(memory.content) or "")
+    both = "ORD-4711 and ORD-4712 " + " ".join(f"refunded{number}" for number in range(30))  # the farthest by meaning
     for project in (ALPHA, BETA):
-        for number in range(3):
+        for number in range(3 if project == ALPHA else 2):
             store.store(project, f"ORD-4711 shipped {number} of {project.name}")
-    best = store.store(BETA, "ORD-4711 and ORD-4712 were refunded")
-    hits = store.search([ALPHA.id, BETA.id], "ORD-4711 ORD-4712", limit=1)
-    assert len(looked_at) <= 4
-    assert "ORD-4711 and ORD-4712 were refunded" in looked_at
-    assert [hit.id for hit in hits] == [best.id]
+    store.store(BETA, both)
+    store.search([ALPHA.id, BETA.id], "ORD-4711 ORD-4712", limit=1)
+    assert both in looked_at
+    assert len(looked_at) <= 3  # by identifier; the nearest two are among them
 
 
 # --- readers and writers ----------------------------------------------------------------------------------------
