@@ -18,6 +18,7 @@ from muniment.memory.schema import prepare
 from muniment.sqlite import connect, immediate, snapshot
 
 EMBED_BATCH = 32
+BEGINNING_WORDS = 32  # of a text, by which the words' index is asked for it
 READ_AT_ONCE = 5_000  # vectors, 8 MB
 TRIMMED = 0  # number of a tombstone that stands for all before it; memories count from 1
 
@@ -181,12 +182,18 @@ def by_number(reader: sqlite3.Connection, numbers: Iterable[int]) -> dict[int, M
 
 
 def same_text(reader: sqlite3.Connection, project_id: str, content: str) -> list[int]:
-    """Memories that say exactly this; looks at every one of the project."""
-    rows = reader.execute(
-        "SELECT number FROM memories WHERE project_id = ? AND content = ? AND superseded_by IS NULL",
-        (project_id, content),
-    )
-    return [row["number"] for row in rows]
+    """Memories that say exactly this. Of signs without a letter or digit, which no index holds, by looking at all."""
+    where, values = "project_id = ? AND content = ? AND superseded_by IS NULL", [project_id, content]
+    if any(sign.isalnum() for sign in content):
+        begins = quoted(" ".join(content.split()[:BEGINNING_WORDS]))
+        where = f"+{where} AND number IN (SELECT rowid FROM words WHERE words MATCH ?)"  # begun at the words
+        values.append(f"project_id : {quoted(project_id)} AND content : {begins}")
+    return [row["number"] for row in reader.execute(f"SELECT number FROM memories WHERE {where}", values)]
+
+
+def quoted(text: str) -> str:
+    """As a phrase of the words' index."""
+    return '"' + text.replace('"', '""') + '"'
 
 
 def page_by_number(reader: sqlite3.Connection, project_id: str, after: int, count: int) -> dict[int, Memory]:

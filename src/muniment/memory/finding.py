@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from muniment.memory.database import MemoryDatabase, by_number
+from muniment.memory.database import MemoryDatabase, by_number, quoted
 from muniment.memory.filters import MemoryFilters
 from muniment.memory.model import Memory, MemoryHit
 from muniment.memory.words import identifiers, lift
@@ -101,7 +101,7 @@ def _named(reader: sqlite3.Connection, project_id: str, query: str, *, supersede
         rows = reader.execute(
             "SELECT number, superseded_by FROM memories"
             " WHERE number IN (SELECT rowid FROM words WHERE words MATCH ? LIMIT ?)",
-            (f"project_id : {_quoted(project_id)} AND {{content source}} : {_quoted(token)}", NAMED + 1),
+            (f"project_id : {quoted(project_id)} AND {{content source}} : {quoted(token)}", NAMED + 1),
         ).fetchall()
         if 0 < len(rows) <= NAMED:
             found[token] = {row["number"] for row in rows if superseded or row["superseded_by"] is None}
@@ -110,17 +110,13 @@ def _named(reader: sqlite3.Connection, project_id: str, query: str, *, supersede
 
 def _with_words(reader: sqlite3.Connection, project_id: str, query: str, *, superseded: bool) -> set[int]:
     """Memories that hold a word of the query, those with the most and the rarest: all that there is to go by."""
-    any_word = " OR ".join(_quoted(word) for word in query.split()[:WORDS])
+    any_word = " OR ".join(quoted(word) for word in query.split()[:WORDS])
     rows = reader.execute(
         "SELECT number, superseded_by FROM memories"
         " WHERE number IN (SELECT rowid FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?)",
-        (f"project_id : {_quoted(project_id)} AND {{content source}} : ({any_word})", NAMED),
+        (f"project_id : {quoted(project_id)} AND {{content source}} : ({any_word})", NAMED),
     ).fetchall()
     return {row["number"] for row in rows if superseded or row["superseded_by"] is None}
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"'
 
 
 def _hit(memory: Memory, score: float) -> MemoryHit:
